@@ -1,0 +1,1 @@
+//! Numerical kernels written by hand.

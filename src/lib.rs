@@ -1,0 +1,10 @@
+//! Tilelab: kernels, an MLP trainer that runs on them, and what measures both.
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod data;
+pub mod device;
+pub mod measure;
+pub mod mlp;
+pub mod program;
+pub mod report;

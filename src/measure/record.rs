@@ -1,0 +1,275 @@
+//! A [`Record`] is what a bench, probe, experiment or training run leaves behind: every sample, the conditions it was
+//! taken under, the machine and the build. Reports read records and compute nothing.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the layout below; a reader refuses a newer one.
+pub const SCHEMA: u32 = 1;
+
+/// One measurement, whole. Written as `reports/raw/<name>.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Layout version, [`SCHEMA`].
+    pub schema: u32,
+    /// File stem and identity within a report, such as `gemm-alignment`.
+    pub name: String,
+    /// Heading of its section.
+    pub title: String,
+    /// The question that this record answers, one sentence.
+    pub question: String,
+    /// Sizes were shrunk to be quick; readers are told.
+    pub quick: bool,
+    /// When it started, seconds since 1970-01-01 UTC.
+    pub started_unix_s: u64,
+    /// How long all of it took.
+    pub elapsed_s: f64,
+    /// The command that repeats it.
+    pub command: String,
+    /// Facts of the build that made it.
+    pub build: Build,
+    /// The machine's identity: what does not change.
+    pub machine: Machine,
+    /// What was measured.
+    pub body: Body,
+}
+
+/// Facts recorded by `build.rs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// Package version.
+    pub version: String,
+    /// Git commit, with `+` behind it when the tree had changes; empty outside a checkout.
+    pub commit: String,
+    /// `rustc --version`.
+    pub rustc: String,
+    /// Target triple.
+    pub target: String,
+    /// Cargo profile.
+    pub profile: String,
+    /// `RUSTFLAGS`, if any.
+    pub rustflags: String,
+}
+
+/// Identity of a machine. Never the momentary clock, load or free memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// CPU brand string.
+    pub cpu: String,
+    /// CPU family, model and stepping; `None` where unknown.
+    pub family_model_stepping: Option<(u32, u32, u32)>,
+    /// Physical cores.
+    pub cores: usize,
+    /// Logical CPUs that this process may use.
+    pub cpus: usize,
+    /// ISAs that kernels can run on here, fastest first, by id (`avx512`, `avx2`, `portable`).
+    pub isas: Vec<String>,
+    /// Data and unified caches of CPU 0, from the first level up.
+    pub caches: Vec<Cache>,
+    /// Installed memory in bytes.
+    pub memory_bytes: u64,
+    /// Operating system and kernel version.
+    pub os: String,
+    /// Hypervisor's name, if there is one.
+    pub hypervisor: Option<String>,
+}
+
+/// One cache as the machine claims it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cache {
+    /// 1, 2 or 3.
+    pub level: u32,
+    /// `data`, `unified`.
+    pub kind: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Line size in bytes.
+    pub line_bytes: u32,
+    /// Ways of associativity, if claimed.
+    pub ways: Option<u32>,
+    /// How many logical CPUs share it, if claimed.
+    pub shared_by: Option<u32>,
+}
+
+/// What a record holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Body {
+    /// Contestants timed in turn.
+    Bench(Bench),
+    /// A training run.
+    Training(Training),
+    /// Kernels checked against their oracle.
+    SelfTest(SelfTest),
+}
+
+/// Contestants timed in turn, round by round.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bench {
+    /// Worker threads each contestant used.
+    pub threads: usize,
+    /// What one unit of `work` is: `flop` or `byte`.
+    pub unit: String,
+    /// Highest FMA rate seen by the probe in this run, GFLOP/s, for `threads` threads.
+    pub peak_gflops: f64,
+    /// Cases, such as `1024x1024x1024`.
+    pub cases: Vec<Case>,
+    /// Every round, kept or not.
+    pub rounds: Vec<Round>,
+    /// Every sample.
+    pub samples: Vec<Sample>,
+}
+
+/// One case of a bench and what came out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Case {
+    /// Name, such as `1025 cubed`.
+    pub name: String,
+    /// Where it lies on a chart's x axis (a size, say).
+    pub x: f64,
+    /// Work of one call in [`Bench::unit`]s.
+    pub work: f64,
+    /// One entry a contestant, in a fixed order; ours first.
+    pub results: Vec<CaseResult>,
+}
+
+/// What one contestant did in one case, over the kept rounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaseResult {
+    /// Contestant id, such as `sgemm-avx2-6x16` or `gemm-crate`.
+    pub contestant: String,
+    /// Kept samples.
+    pub samples: usize,
+    /// Median time of one call.
+    pub median_ns: f64,
+    /// Fastest time of one call.
+    pub min_ns: f64,
+    /// Bounds of the median's 95 percent interval (order statistics).
+    pub interval_ns: (f64, f64),
+    /// Work over median time, in giga-units a second (GFLOP/s or GB/s).
+    pub rate: f64,
+    /// Percent of the peak, by the fastest sample against the fastest probe of the run.
+    pub percent_of_peak: f64,
+    /// Median over rounds of (peer's time / this contestant's time), for each other contestant: above 1 is faster than the peer.
+    pub ratios: Vec<Ratio>,
+    /// Largest |got - oracle| over its bound before timing: at most 1.
+    pub error_over_bound: f64,
+}
+
+/// A per-round ratio, summarised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ratio {
+    /// The other contestant.
+    pub peer: String,
+    /// Median over the kept rounds.
+    pub median: f64,
+    /// Its 95 percent interval.
+    pub interval: (f64, f64),
+}
+
+/// Conditions of one round.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Round {
+    /// Case name.
+    pub case: String,
+    /// Number within the case, from 0.
+    pub round: u32,
+    /// When it began, seconds after the record's start.
+    pub at_s: f64,
+    /// Share of CPU time that the hypervisor took during the round, 0 to 1; `None` where the system does not tell.
+    pub steal: Option<f64>,
+    /// One-minute load average; `None` where the system does not tell.
+    pub load: Option<f64>,
+    /// FMA-peak probe beside the round, GFLOP/s.
+    pub peak_gflops: f64,
+    /// Why it was dropped; `None` if it was kept. Never for its time.
+    pub dropped: Option<String>,
+}
+
+/// One timed sample.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Case name.
+    pub case: String,
+    /// Contestant id.
+    pub contestant: String,
+    /// Process launch it came from.
+    pub launch: u32,
+    /// Round within the case.
+    pub round: u32,
+    /// Place in the round's order, from 0.
+    pub place: u32,
+    /// Calls in the sample.
+    pub calls: u64,
+    /// Time of all calls.
+    pub elapsed_ns: u64,
+}
+
+/// A training run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// Widths, input first.
+    pub layers: Vec<usize>,
+    /// Hyperparameters as the command line spells them, in order: (`lr`, `0.1`).
+    pub settings: Vec<(String, String)>,
+    /// Device that ran it.
+    pub device: String,
+    /// Kernel of the products, such as `sgemm-avx2-6x16`.
+    pub kernel: String,
+    /// Worker threads.
+    pub threads: usize,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Where the data came from.
+    pub data: String,
+    /// Rows to train on.
+    pub train_rows: usize,
+    /// Rows to test on.
+    pub test_rows: usize,
+    /// Trained numbers in the model.
+    pub parameters: usize,
+    /// Mean loss of the untrained model on the training set's first batch.
+    pub first_loss: f64,
+    /// One entry an epoch.
+    pub epochs: Vec<Epoch>,
+}
+
+/// The notebook's four figures, and the time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// From 1.
+    pub epoch: usize,
+    /// Sum of the rows' losses while training, over the rows.
+    pub train_loss: f64,
+    /// Mean loss on the test set after the epoch.
+    pub test_loss: f64,
+    /// Share of the training set that is right after the epoch.
+    pub train_acc: f64,
+    /// Share of the test set that is right after the epoch.
+    pub test_acc: f64,
+    /// The whole epoch, evaluations included.
+    pub seconds: f64,
+    /// Rows a second in the training part.
+    pub samples_per_s: f64,
+}
+
+/// Kernels checked against their oracle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SelfTest {
+    /// One entry a kernel and ISA.
+    pub checks: Vec<Check>,
+}
+
+/// One kernel against its oracle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Kernel id.
+    pub kernel: String,
+    /// ISA id.
+    pub isa: String,
+    /// Cases run.
+    pub cases: usize,
+    /// Largest error over its bound; at most 1 when right.
+    pub error_over_bound: f64,
+    /// Whether every case was within its bound; false if any was NaN.
+    pub passed: bool,
+}
