@@ -1,1 +1,36 @@
-//! Numerical kernels written by hand.
+//! Numerical kernels written by hand: matrix products, activations, softmax, reductions, updates.
+//!
+//! # Notation
+//! `m n k`: C is m x n, A is m x k, B is k x n. `MR NR`: the register tile, `mr nr` its used part. `mc kc nc`: cache blocks.
+//! Matrices are row-major unless strides say otherwise; weights are `[in, out]`; a batch is one row a sample.
+//!
+//! # Kernels
+//! | family | where |
+//! |---|---|
+//! | products, with epilogues | [`Context::gemm`], [`Context::plan_gemm`] |
+//! | activations and derivatives | [`Context::activate`], [`Context::activate_backward`] |
+//! | softmax and losses | [`Context::softmax`], [`Context::log_softmax`], [`Context::softmax_cross_entropy`] |
+//! | reductions | [`Context::column_sum`], [`Context::row_argmax`] |
+//! | updates | [`Context::sgd`] |
+//!
+//! Every one has a plain f64 oracle in [`mod@reference`].
+
+mod activation;
+mod context;
+mod error;
+mod float;
+pub mod gemm;
+mod isa;
+mod matrix;
+mod pool;
+pub mod reference;
+mod scratch;
+pub mod simd;
+
+pub use activation::Activation;
+pub use context::{Context, Threads};
+pub use error::{ContextError, ShapeError};
+pub use float::Float;
+pub use gemm::{Epilogue, gemm};
+pub use isa::Isa;
+pub use matrix::{MatMut, MatRef};

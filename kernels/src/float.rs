@@ -1,0 +1,85 @@
+//! The element types: f32 and f64.
+
+use crate::Isa;
+use crate::gemm::MicroKernel;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+use crate::simd::{Kernel, Portable};
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// An element type of the kernels: f32, and f64 for gradient checks and second derivatives.
+pub trait Float:
+    Copy + Send + Sync + Default + PartialEq + PartialOrd + std::fmt::Debug + std::fmt::Display + sealed::Sealed + 'static
+{
+    /// 0.
+    const ZERO: Self;
+    /// 1.
+    const ONE: Self;
+    /// Distance from 1 to the next larger number.
+    const EPSILON: f64;
+    /// `f32` or `f64`.
+    const NAME: &'static str;
+    /// First letter of its kernels' ids: `s` or `d`.
+    const LETTER: char;
+    /// Its micro-kernels, every ISA and tile.
+    const KERNELS: &'static [MicroKernel<Self>];
+    /// Rounded to the nearest.
+    fn from_f64(x: f64) -> Self;
+    /// Exact.
+    fn to_f64(self) -> f64;
+    /// Runs generic code on the vectors of `isa`, inside a function that enables its instructions. An ISA that is
+    /// absent falls to portable; [`crate::Context::new`] has refused it long before.
+    #[doc(hidden)]
+    fn run_on<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
+}
+
+macro_rules! float {
+    ($t:ident, $letter:literal, $kernels:path) => {
+        impl Float for $t {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            const EPSILON: f64 = $t::EPSILON as f64;
+            const NAME: &'static str = stringify!($t);
+            const LETTER: char = $letter;
+            const KERNELS: &'static [MicroKernel<Self>] = $kernels;
+
+            fn from_f64(x: f64) -> Self {
+                x as $t
+            }
+
+            fn to_f64(self) -> f64 {
+                self as f64
+            }
+
+            #[inline]
+            fn run_on<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output {
+                match isa {
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx512 => {
+                        if let Some(token) = Avx512::new() {
+                            return token.enter(kernel);
+                        }
+                    }
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx2 => {
+                        if let Some(token) = Avx2::new() {
+                            return token.enter(kernel);
+                        }
+                    }
+                    #[cfg(not(target_arch = "x86_64"))]
+                    Isa::Avx512 | Isa::Avx2 => {}
+                    Isa::Portable => {}
+                }
+                kernel.run(Portable)
+            }
+        }
+    };
+}
+
+float!(f32, 's', crate::gemm::KERNELS_F32);
+float!(f64, 'd', crate::gemm::KERNELS_F64);

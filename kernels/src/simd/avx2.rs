@@ -1,0 +1,177 @@
+//! AVX2 and FMA: 8 lanes of f32, 4 of f64. A mask is a vector whose lanes' top bits count.
+
+use std::arch::x86_64::*;
+
+use super::{Kernel, Simd};
+use crate::Float;
+
+/// Proof that the CPU has AVX2 and FMA.
+#[derive(Debug, Clone, Copy)]
+pub struct Avx2(());
+
+impl Avx2 {
+    /// The token, where both features are there.
+    #[inline]
+    pub fn new() -> Option<Self> {
+        (std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+
+    /// Runs `kernel` in a function that enables the features.
+    #[inline]
+    pub(crate) fn enter<T: Float, K: Kernel<T>>(self, kernel: K) -> K::Output
+    where
+        Self: Simd<T>,
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn inner<T: Float, K: Kernel<T>>(token: Avx2, kernel: K) -> K::Output
+        where
+            Avx2: Simd<T>,
+        {
+            kernel.run(token)
+        }
+        // SAFETY: the token exists only where the CPU has both features.
+        unsafe { inner(self, kernel) }
+    }
+}
+
+/// A table of which bits are set in the mask of the first n lanes: read from `LANES - n` on.
+static FIRST_32: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+static FIRST_64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
+
+macro_rules! avx2 {
+    (
+        $t:ident, $lanes:literal, $vector:ident, $first:ident, splat $splat:ident, zero $zero:ident, load $load:ident, store $store:ident,
+        stream $stream:ident, maskload $maskload:ident, maskstore $maskstore:ident, to_int $to_int:ident, from_int $from_int:ident,
+        add $add:ident, sub $sub:ident, mul $mul:ident, div $div:ident, fma $fma:ident, max $max:ident, min $min:ident,
+        sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident
+    ) => {
+        impl Simd<$t> for Avx2 {
+            const LANES: usize = $lanes;
+            type V = $vector;
+            type M = $vector;
+
+            #[inline(always)]
+            fn splat(self, x: $t) -> $vector {
+                // SAFETY: the token proves the features (so below, wherever nothing else is said).
+                unsafe { $splat(x) }
+            }
+            #[inline(always)]
+            unsafe fn load(self, p: *const $t) -> $vector {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { $load(p) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t, v: $vector) {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { $store(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn stream(self, p: *mut $t, v: $vector) {
+                // SAFETY: the caller vouches for the memory and its alignment.
+                unsafe { $stream(p, v) }
+            }
+            #[inline(always)]
+            fn first(self, n: usize) -> $vector {
+                // SAFETY: LANES - n lies in 0..=LANES, and the table has 2 * LANES entries.
+                unsafe { $load($first.as_ptr().add($lanes - n.min($lanes)).cast()) }
+            }
+            #[inline(always)]
+            unsafe fn load_masked(self, p: *const $t, m: $vector) -> $vector {
+                // SAFETY: the caller vouches for the lanes in m; a masked load touches no other.
+                unsafe { $maskload(p, $to_int(m)) }
+            }
+            #[inline(always)]
+            unsafe fn store_masked(self, p: *mut $t, m: $vector, v: $vector) {
+                // SAFETY: the caller vouches for the lanes in m; a masked store touches no other.
+                unsafe { $maskstore(p, $to_int(m), v) }
+            }
+            #[inline(always)]
+            fn add(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $add(a, b) }
+            }
+            #[inline(always)]
+            fn sub(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $sub(a, b) }
+            }
+            #[inline(always)]
+            fn mul(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $mul(a, b) }
+            }
+            #[inline(always)]
+            fn div(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $div(a, b) }
+            }
+            #[inline(always)]
+            fn mul_add(self, a: $vector, b: $vector, c: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $fma(a, b, c) }
+            }
+            #[inline(always)]
+            fn max(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $max(a, b) }
+            }
+            #[inline(always)]
+            fn min(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $min(a, b) }
+            }
+            #[inline(always)]
+            fn sqrt(self, a: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $sqrt(a) }
+            }
+            #[inline(always)]
+            fn round(self, a: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $round::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+            }
+            #[inline(always)]
+            fn gt(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $cmp::<_CMP_GT_OQ>(a, b) }
+            }
+            #[inline(always)]
+            fn eq(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $cmp::<_CMP_EQ_OQ>(a, b) }
+            }
+            #[inline(always)]
+            fn select(self, m: $vector, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $blend(b, a, m) }
+            }
+            #[inline(always)]
+            fn sum(self, a: $vector) -> $t {
+                let mut lanes = [0.0; $lanes];
+                // SAFETY: the array holds LANES elements.
+                unsafe { $store(lanes.as_mut_ptr(), a) };
+                super::halves(lanes, |x, y| x + y)
+            }
+            #[inline(always)]
+            fn largest(self, a: $vector) -> $t {
+                let mut lanes = [0.0; $lanes];
+                // SAFETY: the array holds LANES elements.
+                unsafe { $store(lanes.as_mut_ptr(), a) };
+                super::halves(lanes, |x, y| if x > y { x } else { y })
+            }
+        }
+    };
+}
+
+avx2!(
+    f32, 8, __m256, FIRST_32, splat _mm256_set1_ps, zero _mm256_setzero_ps, load _mm256_loadu_ps, store _mm256_storeu_ps,
+    stream _mm256_stream_ps, maskload _mm256_maskload_ps, maskstore _mm256_maskstore_ps, to_int _mm256_castps_si256, from_int _mm256_castsi256_ps,
+    add _mm256_add_ps, sub _mm256_sub_ps, mul _mm256_mul_ps, div _mm256_div_ps, fma _mm256_fmadd_ps, max _mm256_max_ps, min _mm256_min_ps,
+    sqrt _mm256_sqrt_ps, round _mm256_round_ps, cmp _mm256_cmp_ps, blend _mm256_blendv_ps
+);
+avx2!(
+    f64, 4, __m256d, FIRST_64, splat _mm256_set1_pd, zero _mm256_setzero_pd, load _mm256_loadu_pd, store _mm256_storeu_pd,
+    stream _mm256_stream_pd, maskload _mm256_maskload_pd, maskstore _mm256_maskstore_pd, to_int _mm256_castpd_si256, from_int _mm256_castsi256_pd,
+    add _mm256_add_pd, sub _mm256_sub_pd, mul _mm256_mul_pd, div _mm256_div_pd, fma _mm256_fmadd_pd, max _mm256_max_pd, min _mm256_min_pd,
+    sqrt _mm256_sqrt_pd, round _mm256_round_pd, cmp _mm256_cmp_pd, blend _mm256_blendv_pd
+);

@@ -1,0 +1,179 @@
+//! AVX-512 F, DQ, BW, VL: 16 lanes of f32, 8 of f64. A mask is a mask register.
+
+use std::arch::x86_64::*;
+
+use super::{Kernel, Simd};
+use crate::Float;
+
+/// Proof that the CPU has AVX-512 F, DQ, BW and VL, and AVX2 and FMA beside them.
+#[derive(Debug, Clone, Copy)]
+pub struct Avx512(());
+
+impl Avx512 {
+    /// The token, where all these features are there.
+    #[inline]
+    pub fn new() -> Option<Self> {
+        (std::arch::is_x86_feature_detected!("avx512f")
+            && std::arch::is_x86_feature_detected!("avx512dq")
+            && std::arch::is_x86_feature_detected!("avx512bw")
+            && std::arch::is_x86_feature_detected!("avx512vl")
+            && std::arch::is_x86_feature_detected!("avx2")
+            && std::arch::is_x86_feature_detected!("fma"))
+        .then_some(Self(()))
+    }
+
+    /// Runs `kernel` in a function that enables the features.
+    #[inline]
+    pub(crate) fn enter<T: Float, K: Kernel<T>>(self, kernel: K) -> K::Output
+    where
+        Self: Simd<T>,
+    {
+        #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
+        fn inner<T: Float, K: Kernel<T>>(token: Avx512, kernel: K) -> K::Output
+        where
+            Avx512: Simd<T>,
+        {
+            kernel.run(token)
+        }
+        // SAFETY: the token exists only where the CPU has all these features.
+        unsafe { inner(self, kernel) }
+    }
+}
+
+macro_rules! avx512 {
+    (
+        $t:ident, $lanes:literal, $vector:ident, $mask:ident, splat $splat:ident, load $load:ident, store $store:ident, stream $stream:ident,
+        maskload $maskload:ident, maskstore $maskstore:ident, add $add:ident, sub $sub:ident, mul $mul:ident, div $div:ident,
+        fma $fma:ident, max $max:ident, min $min:ident, sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident
+    ) => {
+        impl Simd<$t> for Avx512 {
+            const LANES: usize = $lanes;
+            type V = $vector;
+            type M = $mask;
+
+            #[inline(always)]
+            fn splat(self, x: $t) -> $vector {
+                // SAFETY: the token proves the features (so below, wherever nothing else is said).
+                unsafe { $splat(x) }
+            }
+            #[inline(always)]
+            unsafe fn load(self, p: *const $t) -> $vector {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { $load(p) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t, v: $vector) {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { $store(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn stream(self, p: *mut $t, v: $vector) {
+                // SAFETY: the caller vouches for the memory and its alignment.
+                unsafe { $stream(p, v) }
+            }
+            #[inline(always)]
+            fn first(self, n: usize) -> $mask {
+                if n >= $lanes {
+                    $mask::MAX
+                } else {
+                    ((1 as $mask) << n) - 1
+                }
+            }
+            #[inline(always)]
+            unsafe fn load_masked(self, p: *const $t, m: $mask) -> $vector {
+                // SAFETY: the caller vouches for the lanes in m; a masked load touches no other.
+                unsafe { $maskload(m, p) }
+            }
+            #[inline(always)]
+            unsafe fn store_masked(self, p: *mut $t, m: $mask, v: $vector) {
+                // SAFETY: the caller vouches for the lanes in m; a masked store touches no other.
+                unsafe { $maskstore(p, m, v) }
+            }
+            #[inline(always)]
+            fn add(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $add(a, b) }
+            }
+            #[inline(always)]
+            fn sub(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $sub(a, b) }
+            }
+            #[inline(always)]
+            fn mul(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $mul(a, b) }
+            }
+            #[inline(always)]
+            fn div(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $div(a, b) }
+            }
+            #[inline(always)]
+            fn mul_add(self, a: $vector, b: $vector, c: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $fma(a, b, c) }
+            }
+            #[inline(always)]
+            fn max(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $max(a, b) }
+            }
+            #[inline(always)]
+            fn min(self, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $min(a, b) }
+            }
+            #[inline(always)]
+            fn sqrt(self, a: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $sqrt(a) }
+            }
+            #[inline(always)]
+            fn round(self, a: $vector) -> $vector {
+                // SAFETY: as in splat. The immediate is: scale 0, nearest even.
+                unsafe { $round::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+            }
+            #[inline(always)]
+            fn gt(self, a: $vector, b: $vector) -> $mask {
+                // SAFETY: as in splat.
+                unsafe { $cmp::<_CMP_GT_OQ>(a, b) }
+            }
+            #[inline(always)]
+            fn eq(self, a: $vector, b: $vector) -> $mask {
+                // SAFETY: as in splat.
+                unsafe { $cmp::<_CMP_EQ_OQ>(a, b) }
+            }
+            #[inline(always)]
+            fn select(self, m: $mask, a: $vector, b: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $blend(m, b, a) }
+            }
+            #[inline(always)]
+            fn sum(self, a: $vector) -> $t {
+                let mut lanes = [0.0; $lanes];
+                // SAFETY: the array holds LANES elements.
+                unsafe { $store(lanes.as_mut_ptr(), a) };
+                super::halves(lanes, |x, y| x + y)
+            }
+            #[inline(always)]
+            fn largest(self, a: $vector) -> $t {
+                let mut lanes = [0.0; $lanes];
+                // SAFETY: the array holds LANES elements.
+                unsafe { $store(lanes.as_mut_ptr(), a) };
+                super::halves(lanes, |x, y| if x > y { x } else { y })
+            }
+        }
+    };
+}
+
+avx512!(
+    f32, 16, __m512, __mmask16, splat _mm512_set1_ps, load _mm512_loadu_ps, store _mm512_storeu_ps, stream _mm512_stream_ps,
+    maskload _mm512_maskz_loadu_ps, maskstore _mm512_mask_storeu_ps, add _mm512_add_ps, sub _mm512_sub_ps, mul _mm512_mul_ps, div _mm512_div_ps,
+    fma _mm512_fmadd_ps, max _mm512_max_ps, min _mm512_min_ps, sqrt _mm512_sqrt_ps, round _mm512_roundscale_ps, cmp _mm512_cmp_ps_mask, blend _mm512_mask_blend_ps
+);
+avx512!(
+    f64, 8, __m512d, __mmask8, splat _mm512_set1_pd, load _mm512_loadu_pd, store _mm512_storeu_pd, stream _mm512_stream_pd,
+    maskload _mm512_maskz_loadu_pd, maskstore _mm512_mask_storeu_pd, add _mm512_add_pd, sub _mm512_sub_pd, mul _mm512_mul_pd, div _mm512_div_pd,
+    fma _mm512_fmadd_pd, max _mm512_max_pd, min _mm512_min_pd, sqrt _mm512_sqrt_pd, round _mm512_roundscale_pd, cmp _mm512_cmp_pd_mask, blend _mm512_mask_blend_pd
+);

@@ -1,0 +1,113 @@
+//! Vectors of an instruction set, as zero-size tokens.
+//!
+//! A token's only constructor tests every feature that its methods use, so whoever holds one may call them: that is why
+//! they are safe. Methods are `#[inline(always)]` and become single instructions only inside a function that enables the
+//! features: [`Float::run_on`] enters one (`enter`), and so do the wrappers of the micro-kernel table. Code between
+//! that entry and the intrinsics must be `#[inline(always)]` too, and free of closures (a closure is a function of its
+//! own, without the features).
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub use avx512::Avx512;
+pub use portable::Portable;
+
+use crate::Float;
+
+/// Vector operations on elements of type `T`. `self` is a token of no size.
+///
+/// Pointers need no alignment unless a method says so. Lanes are numbered in memory order.
+pub trait Simd<T: Float>: Copy + Send + Sync + 'static {
+    /// Elements in a vector.
+    const LANES: usize;
+    /// A vector.
+    type V: Copy;
+    /// One bit a lane.
+    type M: Copy;
+
+    /// `x` in every lane.
+    fn splat(self, x: T) -> Self::V;
+    /// `LANES` elements from `p`.
+    ///
+    /// # Safety
+    /// `p` is valid for reads of `LANES` elements.
+    unsafe fn load(self, p: *const T) -> Self::V;
+    /// `LANES` elements to `p`.
+    ///
+    /// # Safety
+    /// `p` is valid for writes of `LANES` elements.
+    unsafe fn store(self, p: *mut T, v: Self::V);
+    /// `LANES` elements to `p`, past the caches where the ISA can. A fence must follow before others read.
+    ///
+    /// # Safety
+    /// `p` is valid for writes of `LANES` elements and aligned to the vector.
+    unsafe fn stream(self, p: *mut T, v: Self::V);
+    /// The mask of the first `n` lanes; all of them from `LANES` on.
+    fn first(self, n: usize) -> Self::M;
+    /// Lanes in `m` from `p`, zero elsewhere. Memory outside `m` is not touched.
+    ///
+    /// # Safety
+    /// `p` is valid for reads of the lanes in `m`.
+    unsafe fn load_masked(self, p: *const T, m: Self::M) -> Self::V;
+    /// Lanes in `m` to `p`. Memory outside `m` is not touched.
+    ///
+    /// # Safety
+    /// `p` is valid for writes of the lanes in `m`.
+    unsafe fn store_masked(self, p: *mut T, m: Self::M, v: Self::V);
+
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`: rounded once where the ISA has FMA, twice on portable.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger; `b` where either is NaN or both are zero (x86's rule, kept by every ISA).
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller; `b` where either is NaN or both are zero.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Square root.
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// Nearest whole number, ties to even.
+    fn round(self, a: Self::V) -> Self::V;
+    /// `a > b`; false where either is NaN.
+    fn gt(self, a: Self::V, b: Self::V) -> Self::M;
+    /// `a == b`; false where either is NaN.
+    fn eq(self, a: Self::V, b: Self::V) -> Self::M;
+    /// `a` in the lanes of `m`, `b` elsewhere.
+    fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V;
+    /// The sum of all lanes, in one fixed order.
+    fn sum(self, a: Self::V) -> T;
+    /// The largest lane, by the rule of [`Simd::max`].
+    fn largest(self, a: Self::V) -> T;
+}
+
+/// Code that runs on any ISA's vectors: the body of [`Float::run_on`]. `run` must be `#[inline(always)]`.
+pub trait Kernel<T: Float> {
+    /// What it gives back.
+    type Output;
+    /// The code.
+    fn run<S: Simd<T>>(self, s: S) -> Self::Output;
+}
+
+/// Folds the upper half onto the lower until one lane is left: the same order on every ISA of equal width.
+#[inline(always)]
+fn halves<T: Copy, const N: usize>(mut lanes: [T; N], fold: impl Fn(T, T) -> T) -> T {
+    let mut width = N / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = fold(lanes[i], lanes[i + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}

@@ -1,0 +1,125 @@
+//! Plain Rust: 16 lanes of f32, 8 of f64, so that the AVX-512 geometry runs on any machine. It multiplies, then adds:
+//! without FMA, `mul_add` would call libm for every element.
+
+use super::Simd;
+
+/// Needs no feature.
+#[derive(Debug, Clone, Copy)]
+pub struct Portable;
+
+macro_rules! portable {
+    ($t:ident, $lanes:literal) => {
+        impl Simd<$t> for Portable {
+            const LANES: usize = $lanes;
+            type V = [$t; $lanes];
+            type M = [bool; $lanes];
+
+            #[inline(always)]
+            fn splat(self, x: $t) -> Self::V {
+                [x; $lanes]
+            }
+            #[inline(always)]
+            unsafe fn load(self, p: *const $t) -> Self::V {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { p.cast::<Self::V>().read_unaligned() }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t, v: Self::V) {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { p.cast::<Self::V>().write_unaligned(v) }
+            }
+            #[inline(always)]
+            unsafe fn stream(self, p: *mut $t, v: Self::V) {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { p.cast::<Self::V>().write_unaligned(v) }
+            }
+            #[inline(always)]
+            fn first(self, n: usize) -> Self::M {
+                let mut m = [false; $lanes];
+                for i in 0..$lanes {
+                    m[i] = i < n;
+                }
+                m
+            }
+            #[inline(always)]
+            unsafe fn load_masked(self, p: *const $t, m: Self::M) -> Self::V {
+                let mut v = [0.0; $lanes];
+                for i in 0..$lanes {
+                    if m[i] {
+                        // SAFETY: the caller vouches for the lanes in m.
+                        v[i] = unsafe { p.add(i).read() };
+                    }
+                }
+                v
+            }
+            #[inline(always)]
+            unsafe fn store_masked(self, p: *mut $t, m: Self::M, v: Self::V) {
+                for i in 0..$lanes {
+                    if m[i] {
+                        // SAFETY: the caller vouches for the lanes in m.
+                        unsafe { p.add(i).write(v[i]) };
+                    }
+                }
+            }
+            #[inline(always)]
+            fn add(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] + b[i])
+            }
+            #[inline(always)]
+            fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] - b[i])
+            }
+            #[inline(always)]
+            fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] * b[i])
+            }
+            #[inline(always)]
+            fn div(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] / b[i])
+            }
+            #[inline(always)]
+            fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] * b[i] + c[i])
+            }
+            #[inline(always)]
+            fn max(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+            }
+            #[inline(always)]
+            fn min(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
+            }
+            #[inline(always)]
+            fn sqrt(self, a: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i].sqrt())
+            }
+            #[inline(always)]
+            fn round(self, a: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i].round_ties_even())
+            }
+            #[inline(always)]
+            fn gt(self, a: Self::V, b: Self::V) -> Self::M {
+                std::array::from_fn(|i| a[i] > b[i])
+            }
+            #[inline(always)]
+            fn eq(self, a: Self::V, b: Self::V) -> Self::M {
+                std::array::from_fn(|i| a[i] == b[i])
+            }
+            #[inline(always)]
+            fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| if m[i] { a[i] } else { b[i] })
+            }
+            #[inline(always)]
+            fn sum(self, a: Self::V) -> $t {
+                super::halves(a, |x, y| x + y)
+            }
+            #[inline(always)]
+            fn largest(self, a: Self::V) -> $t {
+                super::halves(a, |x, y| if x > y { x } else { y })
+            }
+        }
+    };
+}
+
+portable!(f32, 16);
+portable!(f64, 8);
