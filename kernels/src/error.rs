@@ -70,6 +70,14 @@ pub enum ShapeError {
         /// Those it must have.
         expected: (usize, usize),
     },
+    /// Rows of an operand are not contiguous.
+    #[error("{operation}: rows of {operand} must be contiguous (column stride 1)")]
+    Rows {
+        /// The operation.
+        operation: &'static str,
+        /// The operand.
+        operand: &'static str,
+    },
     /// A product is larger than the plan that should run it.
     #[error("gemm: the plan is for up to {m}x{n}x{k} (m x n x k), the operands are {got_m}x{got_n}x{got_k}", m = planned.0, n = planned.1, k = planned.2, got_m = got.0, got_n = got.1, got_k = got.2)]
     Plan {

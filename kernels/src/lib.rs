@@ -22,6 +22,7 @@ mod float;
 pub mod gemm;
 mod isa;
 mod matrix;
+mod peak;
 mod pool;
 pub mod reference;
 mod scratch;
