@@ -1,5 +1,7 @@
 //! What measures: the timing loop, statistics, machine facts, the FMA peak, and the [`Record`] that keeps it all.
 
 mod record;
+mod statistics;
 
 pub use record::*;
+pub use statistics::{COVERAGE, Interval, Ordered, StatisticsError, paired_ratio};
