@@ -1,9 +1,15 @@
 //! What measures: the timing loop, statistics, machine facts, the FMA peak, and the [`Record`] that keeps it all.
 
+mod build_facts;
 mod contest;
+mod machine;
 mod record;
+mod recording;
 mod statistics;
+mod text;
 
 pub use contest::*;
 pub use record::*;
+pub use recording::{Recording, command_line};
 pub use statistics::{COVERAGE, Interval, Ordered, StatisticsError, paired_ratio};
+pub use text::{Table, bench_table, binary_bytes, duration};
