@@ -3,12 +3,14 @@
 mod build_facts;
 mod contest;
 mod machine;
+mod progress;
 mod record;
 mod recording;
 mod statistics;
 mod text;
 
 pub use contest::*;
+pub use progress::Progress;
 pub use record::*;
 pub use recording::{Recording, command_line};
 pub use statistics::{COVERAGE, Interval, Ordered, StatisticsError, paired_ratio};
