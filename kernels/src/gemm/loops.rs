@@ -12,7 +12,7 @@
 //! columns are split too. An element's sum is the same chain of FMAs whoever computes it.
 
 use super::microkernel::{Finish, Tile};
-use super::pack::Panel;
+use super::pack::{Panel, Panels, TOGETHER};
 use super::plan::{Blocking, Shape, row_panel};
 use super::table::Kernels;
 use crate::context::Working;
@@ -98,7 +98,7 @@ impl<T: Float> Product<'_, T> {
         };
         let packed_a = Shared(working.scratch.a.room::<T>(a_room * kc));
         let packed_b = Shared(working.scratch.b.room::<T>(nc.min(n.next_multiple_of(nr)) * kc));
-        let tiles = Shared(working.scratch.partial.room::<T>(threads * self.kernels.mr * nr));
+        let tiles = Shared(working.scratch.partial.room::<T>(2 * threads * self.kernels.mr * nr));
         let pool = &mut working.pool;
         for jc in (0..n).step_by(nc) {
             let mut pc = 0;
@@ -163,17 +163,16 @@ impl<T: Float> Product<'_, T> {
             };
             let own = a.from(worker * mc * self.blocking.kc);
             if self.pack_a {
-                for i in 0..part.rows.div_ceil(self.kernels.mr) {
-                    self.pack_rows(step, part.row, part.rows, i, own);
-                }
+                let panels = part.rows.div_ceil(self.kernels.mr);
+                self.pack(0, panels, |i| self.row_panel(step, part.row, part.rows, i, own));
             }
             self.part(step, part, own, b.from(0), self.tile_of(tiles, worker));
         });
     }
 
-    /// Scratch for one tile of one worker.
+    /// Scratch for two tiles of one worker: sums on their way through an epilogue, and what goes to a scattered C.
     fn tile_of(&self, tiles: Shared<T>, worker: usize) -> *mut T {
-        tiles.from(worker * self.kernels.mr * self.kernels.nr())
+        tiles.from(2 * worker * self.kernels.mr * self.kernels.nr())
     }
 
     /// Runs tasks on as many threads as are worth it.
@@ -187,11 +186,11 @@ impl<T: Float> Product<'_, T> {
         }
     }
 
-    /// Packs row panel `i` of the block of rows at `row`.
-    fn pack_rows(&self, step: Step, row: usize, rows: usize, i: usize, block: *mut T) {
+    /// Row panel `i` of the block of rows at `row`, to be packed.
+    fn row_panel(&self, step: Step, row: usize, rows: usize, i: usize, block: *mut T) -> Panel<T> {
         let (start, height) = row_panel(rows, self.kernels.mr, i);
         let (line, along) = (self.a.row_stride(), self.a.col_stride());
-        let panel = Panel {
+        Panel {
             from: self.a.as_ptr().wrapping_add((row + start) * line + step.pc * along),
             line,
             step: along,
@@ -199,17 +198,16 @@ impl<T: Float> Product<'_, T> {
             depth: step.kc,
             to: block.wrapping_add(start * step.kc),
             pitch: height,
-        };
-        T::run_on(self.isa, panel);
+        }
     }
 
-    /// Packs column panel `j` of B's block, padded to whole vectors.
-    fn pack_columns(&self, step: Step, j: usize, block: *mut T) {
+    /// Column panel `j` of B's block, padded to whole vectors, to be packed.
+    fn column_panel(&self, step: Step, j: usize, block: *mut T) -> Panel<T> {
         let nr = self.kernels.nr();
         let col = j * nr;
         let width = nr.min(step.nc - col);
         let (line, along) = (self.b.col_stride(), self.b.row_stride());
-        let panel = Panel {
+        Panel {
             from: self.b.as_ptr().wrapping_add((step.jc + col) * line + step.pc * along),
             line,
             step: along,
@@ -217,43 +215,73 @@ impl<T: Float> Product<'_, T> {
             depth: step.kc,
             to: block.wrapping_add(col * step.kc),
             pitch: width.next_multiple_of(self.kernels.lanes),
-        };
-        T::run_on(self.isa, panel);
+        }
+    }
+
+    /// Packs panels `first..end`, [`TOGETHER`] at a time.
+    fn pack(&self, first: usize, end: usize, panel: impl Fn(usize) -> Panel<T>) {
+        let mut from = first;
+        while from < end {
+            let count = TOGETHER.min(end - from);
+            let mut panels = [panel(from); TOGETHER];
+            for (i, slot) in panels.iter_mut().enumerate().take(count) {
+                *slot = panel(from + i);
+            }
+            T::run_on(self.isa, Panels(&panels[..count]));
+            from += count;
+        }
     }
 
     /// Whether column panel `j` is read from packed memory.
     fn is_packed(&self, step: Step, j: usize) -> bool {
         self.pack_b
-            || (step.nc - j * self.kernels.nr()) % self.kernels.lanes != 0 && (j + 1) * self.kernels.nr() > step.nc
+            || !(step.nc - j * self.kernels.nr()).is_multiple_of(self.kernels.lanes)
+                && (j + 1) * self.kernels.nr() > step.nc
+    }
+
+    /// The first of B's panels that is packed.
+    fn first_packed(&self, step: Step) -> usize {
+        let panels = step.nc.div_ceil(self.kernels.nr());
+        match (self.pack_b, self.is_packed(step, panels - 1)) {
+            (true, _) => 0,
+            (false, true) => panels - 1,
+            (false, false) => panels,
+        }
     }
 
     fn pack_b(&self, pool: &mut Pool, step: Step, b: Shared<T>) {
-        let panels = step.nc.div_ceil(self.kernels.nr());
-        let first = if self.pack_b { 0 } else { panels - 1 };
-        self.each(pool, panels - first, |j, _| {
-            if self.is_packed(step, first + j) {
-                self.pack_columns(step, first + j, b.from(0));
-            }
+        let (first, panels) = (self.first_packed(step), step.nc.div_ceil(self.kernels.nr()));
+        self.each(pool, (panels - first).div_ceil(TOGETHER), |task, _| {
+            let from = first + task * TOGETHER;
+            self.pack(from, panels.min(from + TOGETHER), |j| {
+                self.column_panel(step, j, b.from(0))
+            });
         });
     }
 
     fn pack_both(&self, pool: &mut Pool, step: Step, a: Shared<T>, b: Shared<T>) {
         let (m, mc, mr) = (self.shape.m, self.blocking.mc, self.kernels.mr);
-        let panels = step.nc.div_ceil(self.kernels.nr());
-        let in_block = mc / mr;
+        let (first, panels) = (self.first_packed(step), step.nc.div_ceil(self.kernels.nr()));
+        // Small tasks here: this phase is short, and its end is waited for. Half a group of panels each.
+        let group = TOGETHER / 2;
+        let of_b = (panels - first).div_ceil(group);
+        let in_block = (mc / mr).div_ceil(group);
         let of_a = if self.pack_a { m.div_ceil(mc) * in_block } else { 0 };
-        self.each(pool, of_a + panels, |task, _| {
+        self.each(pool, of_a + of_b, |task, _| {
             if task >= of_a {
-                if self.is_packed(step, task - of_a) {
-                    self.pack_columns(step, task - of_a, b.from(0));
-                }
+                let from = first + (task - of_a) * group;
+                self.pack(from, panels.min(from + group), |j| {
+                    self.column_panel(step, j, b.from(0))
+                });
                 return;
             }
             let row = task / in_block * mc;
             let rows = mc.min(m - row);
-            if task % in_block < rows.div_ceil(mr) {
-                self.pack_rows(step, row, rows, task % in_block, a.from(row * step.kc));
-            }
+            let from = task % in_block * group;
+            let block = a.from(row * step.kc);
+            self.pack(from, rows.div_ceil(mr).min(from + group), |i| {
+                self.row_panel(step, row, rows, i, block)
+            });
         });
     }
 
@@ -302,6 +330,7 @@ impl<T: Float> Product<'_, T> {
                     nr: width,
                     alpha: self.alpha,
                     beta: if first { self.beta } else { T::ONE },
+                    spill: tile,
                     finish: if last {
                         self.finish(row, step.jc + col)
                     } else {
@@ -316,11 +345,12 @@ impl<T: Float> Product<'_, T> {
                     unsafe { run(&work) };
                     continue;
                 }
-                (work.c, work.c_row, work.beta, work.finish) = (tile, nr, T::ZERO, Finish::NONE);
+                let spare = tile.wrapping_add(mr * nr);
+                (work.c, work.c_row, work.beta, work.finish) = (spare, nr, T::ZERO, Finish::NONE);
                 // SAFETY: as above, with a tile of scratch for C.
                 unsafe { run(&work) };
                 let beta = if first { self.beta } else { T::ONE };
-                self.scatter(tile, c, (height, width), beta, last.then_some((row, step.jc + col)));
+                self.scatter(spare, c, (height, width), beta, last.then_some((row, step.jc + col)));
             }
         }
     }

@@ -22,8 +22,14 @@
 //! Every MR from 1 up and every NV has its instance, so rows are never padded; columns are padded by less than one
 //! vector, and only the last vector of a tile is masked on its way to C.
 
+// Loops over registers go by index: their trip counts must be constants, and two arrays are walked at once.
+#![allow(clippy::needless_range_loop)]
+
 use crate::Float;
 use crate::simd::Simd;
+
+/// Steps of p in one turn of the hot loop.
+const UNROLL: usize = 4;
 
 /// What one call of a micro-kernel works on. Pointers lie inside operands that `validate` checked, or inside scratch.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +56,8 @@ pub(crate) struct Tile<T> {
     pub alpha: T,
     /// Factor of what C held; 0 never reads it.
     pub beta: T,
+    /// Room for a whole tile, MR * NV vectors, that this thread alone uses.
+    pub spill: *mut T,
     /// The last step.
     pub finish: Finish<T>,
 }
@@ -75,6 +83,12 @@ impl<T> Finish<T> {
         saved: std::ptr::null(),
         saved_row: 0,
     };
+
+    /// Whether it does nothing.
+    #[inline(always)]
+    fn is_none(&self) -> bool {
+        self.bias.is_null() && !self.relu && self.saved.is_null()
+    }
 }
 
 /// Computes one tile. `UNIT`: rows of A are neighbours.
@@ -90,104 +104,135 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
     let mut acc = [[s.splat(T::ZERO); NV]; MR];
     let (mut a, mut b) = (tile.a, tile.b);
     let (a_row, a_col, b_row) = (if UNIT { 1 } else { tile.a_row }, tile.a_col, tile.b_row);
-    for i in 0..MR {
-        // The tile of C is needed right after the sums: its lines are on their way while they are made.
-        let row = tile.c.wrapping_add(i * tile.c_row);
+    // C's lines come in while the sums are made, a row every UNROLL steps: asked for all at once they take every fill
+    // buffer, and the panels' own lines wait behind them. Past its last row this asks for the tile below, the next one.
+    let mut row = tile.c.cast_const();
+    for _ in 0..tile.kc / UNROLL {
         for j in 0..NV {
             s.prefetch(row.wrapping_add(j * S::LANES));
         }
         s.prefetch(row.wrapping_add(tile.nr - 1));
-    }
-    for _ in 0..tile.kc {
-        // SAFETY: step p lies inside both panels (the caller's promise); the pointers move on by one step each time,
-        // and `wrapping_add` may leave the panels after the last.
-        unsafe {
-            let mut row = [s.splat(T::ZERO); NV];
-            for j in 0..NV {
-                row[j] = s.load(b.add(j * S::LANES));
-            }
-            for i in 0..MR {
-                let x = s.splat(*a.add(i * a_row));
-                for j in 0..NV {
-                    acc[i][j] = s.mul_add(x, row[j], acc[i][j]);
-                }
-            }
+        row = row.wrapping_add(tile.c_row);
+        for _ in 0..UNROLL {
+            // SAFETY: this step lies inside both panels, the caller's promise (so below).
+            unsafe { step::<T, S, MR, NV>(s, a, a_row, b, &mut acc) };
+            (a, b) = (a.wrapping_add(a_col), b.wrapping_add(b_row));
         }
-        a = a.wrapping_add(a_col);
-        b = b.wrapping_add(b_row);
     }
-    // SAFETY: the caller's promise about C and the epilogue's operands.
-    unsafe { store_tile::<T, S, MR, NV>(s, tile, &acc) };
-}
-
-/// The epilogue: three loops of constant length rather than one with conditions inside, so that nothing of it reaches
-/// into the hot loop's registers.
-#[inline(always)]
-unsafe fn store_tile<T: Float, S: Simd<T>, const MR: usize, const NV: usize>(
-    s: S,
-    tile: &Tile<T>,
-    acc: &[[S::V; NV]; MR],
-) {
+    for _ in 0..tile.kc % UNROLL {
+        // SAFETY: as above.
+        unsafe { step::<T, S, MR, NV>(s, a, a_row, b, &mut acc) };
+        (a, b) = (a.wrapping_add(a_col), b.wrapping_add(b_row));
+    }
     let last = s.first(tile.nr - (NV - 1) * S::LANES);
     let alpha = s.splat(tile.alpha);
-    let floor = s.splat(if tile.finish.relu { T::ZERO } else { T::NEG_INFINITY });
-    let mut bias = [s.splat(T::ZERO); NV];
-    if !tile.finish.bias.is_null() {
-        // SAFETY: `nr` values, the caller's promise.
-        bias = unsafe { load_row::<T, S, NV>(s, tile.finish.bias, last) };
-    }
-    if tile.beta == T::ZERO {
-        for i in 0..MR {
-            let mut row = acc[i];
-            for j in 0..NV {
-                // max(floor, x) and not max(x, floor): NaN must come through.
-                row[j] = s.max(floor, s.mul_add(alpha, row[j], bias[j]));
+    // SAFETY: the caller's promise about C, the epilogue's operands and `spill`.
+    unsafe {
+        if tile.beta == T::ZERO && tile.finish.saved.is_null() {
+            let (floor, bias) = floor_and_bias::<T, S, NV>(s, &tile.finish, last);
+            for i in 0..MR {
+                let mut row = acc[i];
+                for j in 0..NV {
+                    // max(floor, x) and not max(x, floor): NaN must come through.
+                    row[j] = s.max(floor, s.mul_add(alpha, row[j], bias[j]));
+                }
+                store_row::<T, S, NV>(s, tile.c.add(i * tile.c_row), last, row);
             }
-            // SAFETY: row i of the tile.
-            unsafe { finish_row::<T, S, NV>(s, tile, i, last, row) };
-        }
-    } else {
-        let beta = s.splat(tile.beta);
-        for i in 0..MR {
-            // SAFETY: row i of the tile.
-            let old = unsafe { load_row::<T, S, NV>(s, tile.c.add(i * tile.c_row), last) };
-            let mut row = acc[i];
-            for j in 0..NV {
-                let scaled = s.mul_add(alpha, row[j], bias[j]);
-                row[j] = s.max(floor, s.mul_add(beta, old[j], scaled));
+        } else if tile.finish.is_none() {
+            let beta = s.splat(tile.beta);
+            for i in 0..MR {
+                let c = tile.c.add(i * tile.c_row);
+                let mut row = load_row::<T, S, NV>(s, c, last);
+                for j in 0..NV {
+                    row[j] = s.mul_add(alpha, acc[i][j], s.mul(beta, row[j]));
+                }
+                store_row::<T, S, NV>(s, c, last, row);
             }
-            // SAFETY: row i of the tile.
-            unsafe { finish_row::<T, S, NV>(s, tile, i, last, row) };
+        } else {
+            for i in 0..MR {
+                for j in 0..NV {
+                    s.store(tile.spill.add((i * NV + j) * S::LANES), acc[i][j]);
+                }
+            }
+            finish_tile::<T, S, NV>(s, tile, MR);
         }
     }
 }
 
-/// Multiplies by relu's derivative if asked to, and stores.
+/// One step of p: NV vectors of B, MR broadcasts of A, MR * NV FMAs.
 #[inline(always)]
-unsafe fn finish_row<T: Float, S: Simd<T>, const NV: usize>(
+unsafe fn step<T: Float, S: Simd<T>, const MR: usize, const NV: usize>(
     s: S,
-    tile: &Tile<T>,
-    i: usize,
-    last: S::M,
-    mut row: [S::V; NV],
+    a: *const T,
+    a_row: usize,
+    b: *const T,
+    acc: &mut [[S::V; NV]; MR],
 ) {
-    let finish = &tile.finish;
-    if !finish.saved.is_null() {
-        let zero = s.splat(T::ZERO);
-        // SAFETY: row i of the saved outputs, `nr` elements.
-        let saved = unsafe { load_row::<T, S, NV>(s, finish.saved.add(i * finish.saved_row), last) };
-        for j in 0..NV {
-            row[j] = s.select(s.gt(saved[j], zero), row[j], zero);
-        }
-    }
-    // SAFETY: row i of the tile; the last vector is masked to `nr`.
+    let mut row = [s.splat(T::ZERO); NV];
+    // SAFETY: the caller vouches for NV vectors at b and MR rows at a.
     unsafe {
-        let c = tile.c.add(i * tile.c_row);
-        for j in 0..NV - 1 {
-            s.store(c.add(j * S::LANES), row[j]);
+        for j in 0..NV {
+            row[j] = s.load(b.add(j * S::LANES));
         }
-        s.store_masked(c.add((NV - 1) * S::LANES), last, row[NV - 1]);
+        for i in 0..MR {
+            let x = s.splat(*a.add(i * a_row));
+            for j in 0..NV {
+                acc[i][j] = s.mul_add(x, row[j], acc[i][j]);
+            }
+        }
     }
+}
+
+/// The general epilogue, from sums in memory. Its loop over rows must not be unrolled: while all of it was in one piece
+/// with the hot loop, the compiler kept the accumulators on the stack (400 cycles a tile, a fifth of the time at
+/// kc = 128). The two short forms above are small enough to be unrolled with the sums in registers.
+#[inline(always)]
+unsafe fn finish_tile<T: Float, S: Simd<T>, const NV: usize>(s: S, tile: &Tile<T>, rows: usize) {
+    let last = s.first(tile.nr - (NV - 1) * S::LANES);
+    let finish = &tile.finish;
+    let (alpha, beta, zero) = (s.splat(tile.alpha), s.splat(tile.beta), s.splat(T::ZERO));
+    // SAFETY: the caller's promises: rows of C and of the saved outputs, `spill`, and `nr` values of bias.
+    unsafe {
+        let (floor, bias) = floor_and_bias::<T, S, NV>(s, finish, last);
+        for i in 0..std::hint::black_box(rows) {
+            let c = tile.c.add(i * tile.c_row);
+            let mut row = [zero; NV];
+            for j in 0..NV {
+                row[j] = s.mul_add(alpha, s.load(tile.spill.add((i * NV + j) * S::LANES)), bias[j]);
+            }
+            if tile.beta != T::ZERO {
+                let old = load_row::<T, S, NV>(s, c, last);
+                for j in 0..NV {
+                    row[j] = s.mul_add(beta, old[j], row[j]);
+                }
+            }
+            for j in 0..NV {
+                row[j] = s.max(floor, row[j]);
+            }
+            if !finish.saved.is_null() {
+                let saved = load_row::<T, S, NV>(s, finish.saved.add(i * finish.saved_row), last);
+                for j in 0..NV {
+                    row[j] = s.select(s.gt(saved[j], zero), row[j], zero);
+                }
+            }
+            store_row::<T, S, NV>(s, c, last, row);
+        }
+    }
+}
+
+/// What relu compares with (minus infinity for none), and the bias (zero for none).
+#[inline(always)]
+unsafe fn floor_and_bias<T: Float, S: Simd<T>, const NV: usize>(
+    s: S,
+    finish: &Finish<T>,
+    last: S::M,
+) -> (S::V, [S::V; NV]) {
+    let floor = s.splat(if finish.relu { T::ZERO } else { T::NEG_INFINITY });
+    if finish.bias.is_null() {
+        return (floor, [s.splat(T::ZERO); NV]);
+    }
+    // SAFETY: `nr` values, the caller's promise.
+    (floor, unsafe { load_row::<T, S, NV>(s, finish.bias, last) })
 }
 
 /// NV vectors of a row, the last one masked.
@@ -202,4 +247,16 @@ unsafe fn load_row<T: Float, S: Simd<T>, const NV: usize>(s: S, p: *const T, las
         row[NV - 1] = s.load_masked(p.add((NV - 1) * S::LANES), last);
     }
     row
+}
+
+/// NV vectors of a row to memory, the last one masked.
+#[inline(always)]
+unsafe fn store_row<T: Float, S: Simd<T>, const NV: usize>(s: S, p: *mut T, last: S::M, row: [S::V; NV]) {
+    // SAFETY: the caller vouches for the row.
+    unsafe {
+        for j in 0..NV - 1 {
+            s.store(p.add(j * S::LANES), row[j]);
+        }
+        s.store_masked(p.add((NV - 1) * S::LANES), last, row[NV - 1]);
+    }
 }

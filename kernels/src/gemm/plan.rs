@@ -3,7 +3,7 @@
 //! # Blocking
 //! With s bytes an element (BLIS's analytical model [1], rounded to what was measured here):
 //! ```text
-//! kc   a panel of B (kc x NR) takes half of L1d; the panel of A streams through the rest
+//! kc   a panel of B (kc x NR) takes two thirds of L1d; the panel of A streams through the rest
 //! mc   a block of A (mc x kc) takes a quarter of L2: B's panels and C pass through it too
 //! nc   a block of B (kc x nc) takes L2's other half, or L3 where it is claimed and larger
 //! ```
@@ -87,7 +87,7 @@ impl Blocking {
     /// For a product of this shape on these kernels and caches.
     pub(crate) fn new<T: Float>(shape: Shape, kernels: &Kernels<T>, caches: Caches) -> Self {
         let s = size_of::<T>();
-        let kc = (caches.l1 / 2 / (kernels.nr() * s)).clamp(64, 512);
+        let kc = (caches.l1 * 2 / 3 / (kernels.nr() * s)).clamp(64, 512);
         let kc = even(shape.k, kc, 1);
         let mc = (caches.l2 / 4 / (kc * s)).clamp(kernels.mr, 4096);
         let nc = (caches.l3.max(caches.l2) / 2 / (kc * s)).clamp(kernels.nr(), 1 << 14);
