@@ -127,6 +127,11 @@ impl Context {
         self.inner.threads
     }
 
+    /// Lets idle workers sleep at once instead of spinning for the next call: for a bench, before something else's turn.
+    pub fn park(&self) {
+        self.working().pool.park();
+    }
+
     /// Id of the kernel that large products run on, such as `sgemm-avx2-6x16`.
     pub fn gemm_kernel_id<T: Float>(&self) -> String {
         Kernels::<T>::of(self.isa()).largest().id()

@@ -2,7 +2,8 @@
 
 mod support;
 
-use support::{Layout, Padded, Random, isas};
+use support::matrices::{Layout, Padded};
+use support::{Random, isas};
 use tilelab_kernels::gemm::{Blocking, Shape};
 use tilelab_kernels::{Activation, Context, Epilogue, Float, Isa, MatMut, MatRef, ShapeError, Threads, reference};
 
@@ -159,7 +160,7 @@ fn one_thread(isa: Isa) -> Context {
 fn every_tile<T: Float>(isa: Isa) {
     let blocking = Blocking { mc: 1, kc: 40, nc: 1 };
     let ctx = Context::with_blocking(isa, Threads::one(), blocking).unwrap();
-    let mut random = Random::new(1);
+    let mut random = Random(1);
     let mut seen = 0;
     for kernel in T::KERNELS.iter().filter(|kernel| kernel.isa == isa) {
         for nr in (kernel.nv - 1) * kernel.lanes + 1..=kernel.nr() {
@@ -197,7 +198,7 @@ fn tiny_blocks<T: Float>(isa: Isa, threads: usize) {
     use Layout::{ColumnMajor, RowMajor, Scattered};
     let blocking = Blocking { mc: 1, kc: 5, nc: 1 };
     let ctx = Context::with_blocking(isa, Threads::new(threads).unwrap(), blocking).unwrap();
-    let mut random = Random::new(2);
+    let mut random = Random(2);
     let layouts = [RowMajor, ColumnMajor, Scattered];
     for turn in 0..81 {
         let layouts = [layouts[turn % 3], layouts[turn / 3 % 3], layouts[turn / 9 % 3]];
@@ -234,7 +235,7 @@ fn ragged_shapes_are_within_the_bound_of_the_oracle() {
         (65, 200, 1),
     ];
     for isa in isas() {
-        let mut random = Random::new(3);
+        let mut random = Random(3);
         for (turn, (m, n, k)) in shapes.into_iter().enumerate() {
             for b_layout in [Layout::RowMajor, Layout::ColumnMajor] {
                 let layouts = [
@@ -283,7 +284,7 @@ const BENCHED: [(usize, usize, usize); 19] = [
 #[test]
 fn whole_numbers_come_out_bit_for_bit_at_every_benched_shape() {
     for (m, n, k) in BENCHED {
-        let mut random = Random::new(4);
+        let mut random = Random(4);
         let a: Vec<f32> = (0..m * k).map(|_| random.whole(4) as f32).collect();
         let b: Vec<f32> = (0..k * n).map(|_| random.whole(4) as f32).collect();
         let mut expected = vec![0.0f32; m * n];
@@ -364,7 +365,7 @@ fn by_gemm_crate(c: &mut [f32], a: &[f32], b: &[f32], (m, n, k): (usize, usize, 
 fn a_large_f64_product_agrees_with_its_random_projection() {
     let (m, n, k) = (515, 700, 901);
     for isa in isas() {
-        let mut random = Random::new(5);
+        let mut random = Random(5);
         let mut fill = |len| (0..len).map(|_| random.unit()).collect::<Vec<f64>>();
         let (a, b, x) = (fill(m * k), fill(k * n), fill(n));
         let mut c = vec![f64::NAN; m * n];
@@ -392,7 +393,7 @@ fn a_large_f64_product_agrees_with_its_random_projection() {
 fn threads_do_not_change_a_bit() {
     for isa in isas() {
         for (m, n, k) in [(300, 200, 400), (32, 512, 784), (700, 10, 256), (97, 1031, 513)] {
-            let mut random = Random::new(6);
+            let mut random = Random(6);
             let a: Vec<f32> = (0..m * k).map(|_| random.unit() as f32).collect();
             let b: Vec<f32> = (0..k * n).map(|_| random.unit() as f32).collect();
             let bias: Vec<f32> = (0..n).map(|_| random.unit() as f32).collect();

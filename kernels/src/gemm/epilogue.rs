@@ -78,9 +78,10 @@ impl<'a, T: Float> Epilogue<'a, T> {
             });
         }
         if saved.cols() > 1 && saved.col_stride() != 1 {
-            return Err(ShapeError::Rows {
+            return Err(ShapeError::ColumnStride {
                 operation: "gemm",
                 operand: "the epilogue's saved matrix",
+                col_stride: saved.col_stride(),
             });
         }
         Ok(())
