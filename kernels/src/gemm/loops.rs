@@ -1,10 +1,10 @@
 //! The five loops round the micro-kernel, compiled once for all ISAs.
 //!
 //! ```text
-//! for jc in columns of C by nc                    a block of B fits L3
-//!   for pc in k by kc                             pack B's block (its panels shared out among the threads)
-//!     for ic in rows of C by mc                   a block of A fits L2: pack it
-//!       for jr in the block's columns by NR       a panel of B fits L1
+//! for jc in columns of C by nc
+//!   for pc in k by kc                             pack B's block, kc x nc: it stays in L2
+//!     for ic in rows of C by mc                   pack two panels of A: they stay in L1
+//!       for jr in the block's columns by NR       along the rows of C
 //!         for ir in the block's rows by MR        the micro-kernel
 //! ```
 //! Threads split C in two dimensions, never k: a task is a block of rows and a run of columns. Where there are plenty of
@@ -13,7 +13,7 @@
 
 use super::microkernel::{Finish, Tile};
 use super::pack::{Panel, Panels, TOGETHER};
-use super::plan::{Blocking, Shape, row_panel};
+use super::plan::{Blocking, Shape, next_height, row_panel};
 use super::table::Kernels;
 use crate::context::Working;
 use crate::pool::Pool;
@@ -287,9 +287,13 @@ impl<T: Float> Product<'_, T> {
 
     /// The two inner loops.
     fn part(&self, step: Step, part: Part, a: *const T, b: *const T, tile: *mut T) {
-        let (mr, nr) = (self.kernels.mr, self.kernels.nr());
+        let nr = self.kernels.nr();
+        let first = step.pc == 0;
+        let last = step.pc + step.kc >= self.shape.k;
+        let beta = if first { self.beta } else { T::ONE };
         for col in (part.col..part.end).step_by(nr) {
             let width = nr.min(part.end - col);
+            let column = self.kernels.column(width);
             let (b, b_row) = if self.is_packed(step, col / nr) {
                 (
                     b.wrapping_add(col * step.kc),
@@ -302,42 +306,42 @@ impl<T: Float> Product<'_, T> {
                     .wrapping_add(step.pc * self.b.row_stride() + step.jc + col);
                 (from, self.b.row_stride())
             };
-            for i in 0..part.rows.div_ceil(mr) {
-                let (start, height) = row_panel(part.rows, mr, i);
+            let (row_stride, col_stride) = (self.a.row_stride(), self.a.col_stride());
+            let mut start = 0;
+            while start < part.rows {
+                // As in `row_panel`, without its divisions: this is once a tile.
+                let height = next_height(part.rows - start, self.kernels.mr);
                 let row = part.row + start;
                 let (a, a_row, a_col) = if self.pack_a {
                     (a.wrapping_add(start * step.kc), 1, height)
                 } else {
-                    let (row_stride, col_stride) = (self.a.row_stride(), self.a.col_stride());
-                    (
-                        self.a.as_ptr().wrapping_add(row * row_stride + step.pc * col_stride),
-                        row_stride,
-                        col_stride,
-                    )
+                    let from = self.a.as_ptr().wrapping_add(row * row_stride + step.pc * col_stride);
+                    (from, row_stride, col_stride)
                 };
+                start += height;
                 let c = self.c.wrapping_add(row * self.c_row + (step.jc + col) * self.c_col);
-                let first = step.pc == 0;
-                let last = step.pc + step.kc >= self.shape.k;
+                let finish = if last {
+                    self.finish(row, step.jc + col)
+                } else {
+                    Finish::NONE
+                };
+                let (kc, c_row, alpha) = (step.kc, self.c_row, self.alpha);
                 let mut work = Tile {
-                    kc: step.kc,
+                    kc,
                     a,
                     a_row,
                     a_col,
                     b,
                     b_row,
                     c,
-                    c_row: self.c_row,
+                    c_row,
                     nr: width,
-                    alpha: self.alpha,
-                    beta: if first { self.beta } else { T::ONE },
+                    alpha,
+                    beta,
                     spill: tile,
-                    finish: if last {
-                        self.finish(row, step.jc + col)
-                    } else {
-                        Finish::NONE
-                    },
+                    finish,
                 };
-                let kernel = self.kernels.covering(height, width);
+                let kernel = &column[(height - 1) * self.kernels.nv];
                 let run = if a_row == 1 { kernel.unit } else { kernel.strided };
                 if self.c_col == 1 {
                     // SAFETY: panels, C and the epilogue's operands hold this tile: validated shapes, and blocks cut
@@ -345,11 +349,10 @@ impl<T: Float> Product<'_, T> {
                     unsafe { run(&work) };
                     continue;
                 }
-                let spare = tile.wrapping_add(mr * nr);
+                let spare = tile.wrapping_add(self.kernels.mr * nr);
                 (work.c, work.c_row, work.beta, work.finish) = (spare, nr, T::ZERO, Finish::NONE);
                 // SAFETY: as above, with a tile of scratch for C.
                 unsafe { run(&work) };
-                let beta = if first { self.beta } else { T::ONE };
                 self.scatter(spare, c, (height, width), beta, last.then_some((row, step.jc + col)));
             }
         }

@@ -108,8 +108,17 @@ impl Blocking {
     }
 }
 
-/// Start and height of row panel `i` of a block of `rows` rows: MR each, the last two sharing what is left evenly, so
-/// that none is so low that its sums no longer cover the FMA's latency.
+/// Height of the next row panel where `left` rows are left: MR each, the last two sharing what is left evenly, so that
+/// none is so low that its sums no longer cover the FMA's latency.
+pub(crate) fn next_height(left: usize, mr: usize) -> usize {
+    if left > mr && left < 2 * mr {
+        left.div_ceil(2)
+    } else {
+        left.min(mr)
+    }
+}
+
+/// Start and height of row panel `i` of a block of `rows` rows, by the rule of [`next_height`].
 pub(crate) fn row_panel(rows: usize, mr: usize, i: usize) -> (usize, usize) {
     let panels = rows.div_ceil(mr);
     if rows % mr == 0 || panels == 1 || i + 2 < panels {
@@ -156,7 +165,7 @@ mod tests {
                 let mut next = 0;
                 for i in 0..rows.div_ceil(mr) {
                     let (start, height) = row_panel(rows, mr, i);
-                    assert_eq!(start, next);
+                    assert_eq!((start, height), (next, next_height(rows - next, mr)));
                     assert!(
                         (1..=mr).contains(&height) && (rows < mr || 2 * height >= mr),
                         "{rows} by {mr}: {height}"

@@ -157,13 +157,13 @@ impl<T: Float> Kernels<T> {
         self.nv * self.lanes
     }
 
-    /// The kernel of exactly `mr` rows and the fewest vectors that cover `nr` columns.
-    pub(crate) fn covering(&self, mr: usize, nr: usize) -> &'static MicroKernel<T> {
-        &self.all[(mr - 1) * self.nv + nr.div_ceil(self.lanes) - 1]
+    /// Kernels of the fewest vectors that cover `nr` columns: that of MR rows stands at `(MR - 1) * nv`.
+    pub(crate) fn column(&self, nr: usize) -> &'static [MicroKernel<T>] {
+        &self.all[nr.div_ceil(self.lanes) - 1..]
     }
 
     /// The largest tile's.
     pub(crate) fn largest(&self) -> &'static MicroKernel<T> {
-        self.covering(self.mr, self.nr())
+        &self.all[self.all.len() - 1]
     }
 }
