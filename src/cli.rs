@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod data;
 mod report;
 mod self_test;
+pub mod shapes;
 mod train;
 
 #[derive(Parser)]

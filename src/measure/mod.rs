@@ -1,5 +1,17 @@
 //! What measures: the timing loop, statistics, machine facts, the FMA peak, and the [`Record`] that keeps it all.
 
+mod build_facts;
+mod contest;
+mod machine;
+mod progress;
 mod record;
+mod recording;
+mod statistics;
+mod text;
 
+pub use contest::*;
+pub use progress::Progress;
 pub use record::*;
+pub use recording::{Recording, command_line};
+pub use statistics::{COVERAGE, Interval, Ordered, StatisticsError, paired_ratio};
+pub use text::{Table, bench_table, binary_bytes, duration};

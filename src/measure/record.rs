@@ -82,7 +82,7 @@ pub struct Cache {
     pub kind: String,
     /// Size in bytes.
     pub bytes: u64,
-    /// Line size in bytes.
+    /// Line size in bytes; 0 if not claimed.
     pub line_bytes: u32,
     /// Ways of associativity, if claimed.
     pub ways: Option<u32>,
@@ -117,6 +117,9 @@ pub struct Bench {
     pub rounds: Vec<Round>,
     /// Every sample.
     pub samples: Vec<Sample>,
+    /// What a reader must know: cases that ended with fewer rounds than wanted, and why. Empty as a rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One case of a bench and what came out.
@@ -128,7 +131,7 @@ pub struct Case {
     pub x: f64,
     /// Work of one call in [`Bench::unit`]s.
     pub work: f64,
-    /// One entry a contestant, in a fixed order; ours first.
+    /// One entry a contestant, in a fixed order, ours first. Empty if no round was left undisturbed ([`Bench::notes`]).
     pub results: Vec<CaseResult>,
 }
 
@@ -139,15 +142,16 @@ pub struct CaseResult {
     pub contestant: String,
     /// Kept samples.
     pub samples: usize,
-    /// Median time of one call.
+    /// Median over the rounds of the time of one call (the mean over a contestant's turns in that round).
     pub median_ns: f64,
     /// Fastest time of one call.
     pub min_ns: f64,
-    /// Bounds of the median's 95 percent interval (order statistics).
+    /// Bounds of the median's 95 percent interval (order statistics); the whole range, which covers less, below 6 rounds.
     pub interval_ns: (f64, f64),
     /// Work over median time, in giga-units a second (GFLOP/s or GB/s).
     pub rate: f64,
-    /// Percent of the peak, by the fastest sample against the fastest probe of the run.
+    /// Percent of the peak, by the fastest sample against the fastest probe of the run (in bytes: against the case's
+    /// contestant `copy`; 0 if it has none).
     pub percent_of_peak: f64,
     /// Median over rounds of (peer's time / this contestant's time), for each other contestant: above 1 is faster than the peer.
     pub ratios: Vec<Ratio>,
@@ -175,11 +179,11 @@ pub struct Round {
     pub round: u32,
     /// When it began, seconds after the record's start.
     pub at_s: f64,
-    /// Share of CPU time that the hypervisor took during the round, 0 to 1; `None` where the system does not tell.
+    /// Share that the hypervisor took of the CPU time that was wanted during the round, 0 to 1; `None` where the system does not tell.
     pub steal: Option<f64>,
     /// One-minute load average; `None` where the system does not tell.
     pub load: Option<f64>,
-    /// FMA-peak probe beside the round, GFLOP/s.
+    /// FMA-peak probe beside the round, GFLOP/s: the lower of those before and after it.
     pub peak_gflops: f64,
     /// Why it was dropped; `None` if it was kept. Never for its time.
     pub dropped: Option<String>,

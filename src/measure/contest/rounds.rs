@@ -1,0 +1,142 @@
+//! One round of a [`Contest`], from calibration to judgement.
+
+use anyhow::{Result, ensure};
+
+use super::{Contest, Contestant, PEAK_FLOOR, environment, summary};
+use crate::measure::record::{Round, Sample};
+
+/// Where every call is faster than this, each sample is preceded by one call that is not timed, which wakes the
+/// contestant's threads and takes the caches back. Longer calls do that in a small share of their own time.
+pub(super) const WARM_BELOW_NS: f64 = 10e6;
+
+/// Ends calibration of a contestant whose calls take no measurable time.
+const MAX_CALLS: u64 = 1 << 30;
+
+/// How often a low probe is tried.
+const PROBE_TRIES: usize = 3;
+
+/// A contestant while its case runs.
+pub(super) struct Entry<'a> {
+    pub case: String,
+    pub contestant: Contestant<'a>,
+    pub calls: u64,
+}
+
+impl Contest<'_> {
+    /// Warms a contestant up and sets the calls of a sample. Gives the time of its fastest call, ns.
+    pub(super) fn calibrate(&mut self, entry: &mut Entry<'_>) -> f64 {
+        let wanted_ns = self.options.min_sample.as_nanos() as f64;
+        (entry.contestant.run)(1); // touches pages, starts threads
+        let mut call_ns = f64::INFINITY;
+        loop {
+            let elapsed_ns = self.time(entry) as f64;
+            call_ns = call_ns.min(elapsed_ns / entry.calls as f64);
+            if elapsed_ns >= wanted_ns || entry.calls >= MAX_CALLS {
+                break;
+            }
+            entry.calls = more_calls(entry.calls, elapsed_ns, wanted_ns);
+        }
+        // By the fastest, since a disturbed calibration would leave samples too short.
+        entry.calls = ((1.1 * wanted_ns / call_ns).ceil() as u64).clamp(1, MAX_CALLS);
+        (self.settle)();
+        call_ns
+    }
+
+    fn time(&mut self, entry: &mut Entry<'_>) -> u64 {
+        let before_ns = self.clock.now_ns();
+        (entry.contestant.run)(entry.calls);
+        self.clock.now_ns() - before_ns
+    }
+
+    /// Runs one round and records it. Gives the probe taken after it, which is the one before the next.
+    pub(super) fn round(
+        &mut self,
+        number: u32,
+        turns: &[usize],
+        entries: &mut [Entry<'_>],
+        lead: (bool, f64),
+    ) -> Result<f64> {
+        let (warm, probe_before) = lead;
+        let before = self.environment.read();
+        let start_ns = self.clock.now_ns();
+        for (place, &turn) in turns.iter().enumerate() {
+            let entry = &mut entries[turn];
+            if warm {
+                (entry.contestant.run)(1);
+            }
+            let elapsed_ns = self.time(entry);
+            self.samples.push(Sample {
+                case: entry.case.clone(),
+                contestant: entry.contestant.name.clone(),
+                launch: 0,
+                round: number,
+                place: place as u32,
+                calls: entry.calls,
+                elapsed_ns,
+            });
+            // Kept all the same; the next ones are long enough again.
+            let wanted_ns = self.options.min_sample.as_nanos() as f64;
+            if (elapsed_ns as f64) < wanted_ns && entry.calls < MAX_CALLS {
+                entry.calls = more_calls(entry.calls, elapsed_ns as f64, wanted_ns);
+            }
+            (self.settle)();
+        }
+        let elapsed_ns = self.clock.now_ns() - start_ns;
+        let after = self.environment.read();
+        let probe_after = self.probe()?;
+        let disturbance = environment::disturbance(&before, &after, elapsed_ns, self.threads);
+        let mut cases: Vec<&String> = entries.iter().map(|entry| &entry.case).collect();
+        cases.dedup();
+        for case in cases {
+            self.rounds.push(Round {
+                case: case.clone(),
+                round: number,
+                at_s: start_ns as f64 / 1e9,
+                steal: environment::steal(&before, &after),
+                load: after.load,
+                peak_gflops: probe_before.min(probe_after),
+                dropped: disturbance.clone(),
+            });
+        }
+        Ok(probe_after)
+    }
+
+    /// Takes the probe, again if it is low: one interrupt lasts long beside a few hundred microseconds, and says nothing
+    /// about the machine. A lower clock, a busy sibling or an absent core stays for all tries.
+    pub(super) fn probe(&mut self) -> Result<f64> {
+        let mut best = 0.0;
+        for _ in 0..PROBE_TRIES {
+            let gflops = (self.probe)();
+            ensure!(
+                gflops.is_finite() && gflops > 0.0,
+                "the FMA probe gave {gflops} GFLOP/s"
+            );
+            best = gflops.max(best);
+            if best >= PEAK_FLOOR * self.best_probe {
+                break;
+            }
+        }
+        self.best_probe = best.max(self.best_probe);
+        Ok(best)
+    }
+
+    /// Drops rounds whose probe is below the floor of the best, which may have come after them.
+    pub(super) fn judge_by_best_probe(&mut self, from: usize) {
+        for round in self.rounds[from..].iter_mut().filter(|round| round.dropped.is_none()) {
+            let share = round.peak_gflops / self.best_probe;
+            if share < PEAK_FLOOR {
+                round.dropped = Some(format!("FMA probe: {:.0} % of its best", 100.0 * share));
+            }
+        }
+    }
+
+    pub(super) fn kept(&self, case: &str) -> u32 {
+        summary::kept(case, &self.rounds).count() as u32
+    }
+}
+
+/// Calls for the next try, when `calls` took less than the time wanted: at least twice as many.
+fn more_calls(calls: u64, elapsed_ns: f64, wanted_ns: f64) -> u64 {
+    let estimate = (1.2 * calls as f64 * wanted_ns / elapsed_ns.max(1.0)).ceil() as u64;
+    estimate.clamp(calls + 1, calls * 64).min(MAX_CALLS)
+}
