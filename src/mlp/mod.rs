@@ -1,1 +1,26 @@
-//! (being written)
+//! The multilayer perceptron: its layers, how its parameters begin, what a step does to them, and the training loop.
+//!
+//! The model is only described here. [`crate::program::lower`] turns it into programs, and a [`crate::device::Session`]
+//! holds its parameters and runs them.
+
+mod init;
+mod model;
+mod optimizer;
+mod random;
+
+pub use init::Init;
+pub use model::{Layer, Model, ModelError, activation_by_name};
+pub use optimizer::Optimizer;
+pub use random::{Purpose, stream};
+
+/// The entry of `names` called `name`; else one line that lists them.
+fn by_name<T: Copy>(what: &str, name: &str, names: &[(&str, T)]) -> Result<T, String> {
+    names
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| {
+            let known: Vec<_> = names.iter().map(|(known, _)| *known).collect();
+            format!("no {what} is called `{name}`; there is {}", known.join(", "))
+        })
+}
