@@ -70,6 +70,18 @@ pub enum ShapeError {
         /// Those it must have.
         expected: (usize, usize),
     },
+    /// A kernel that works along rows was given a matrix whose rows are not contiguous.
+    #[error(
+        "{operation}: {operand} has columns {col_stride} elements apart, its rows must be contiguous (column stride 1)"
+    )]
+    ColumnStride {
+        /// The operation.
+        operation: &'static str,
+        /// The operand.
+        operand: &'static str,
+        /// Elements from one column to the next.
+        col_stride: usize,
+    },
     /// A product is larger than the plan that should run it.
     #[error("gemm: the plan is for up to {m}x{n}x{k} (m x n x k), the operands are {got_m}x{got_n}x{got_k}", m = planned.0, n = planned.1, k = planned.2, got_m = got.0, got_n = got.1, got_k = got.2)]
     Plan {

@@ -1,6 +1,7 @@
 //! The element types: f32 and f64.
 
 use crate::Isa;
+use crate::elementary::Elementary;
 use crate::gemm::MicroKernel;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
@@ -14,7 +15,17 @@ mod sealed {
 
 /// An element type of the kernels: f32, and f64 for gradient checks and second derivatives.
 pub trait Float:
-    Copy + Send + Sync + Default + PartialEq + PartialOrd + std::fmt::Debug + std::fmt::Display + sealed::Sealed + 'static
+    Elementary
+    + Copy
+    + Send
+    + Sync
+    + Default
+    + PartialEq
+    + PartialOrd
+    + std::fmt::Debug
+    + std::fmt::Display
+    + sealed::Sealed
+    + 'static
 {
     /// 0.
     const ZERO: Self;

@@ -17,17 +17,25 @@
 
 mod activation;
 mod context;
+mod elementary;
+mod elementwise;
 mod error;
 mod float;
+mod gather;
 pub mod gemm;
 mod isa;
+mod loss;
 mod matrix;
 mod pool;
+mod reduce;
 pub mod reference;
 mod scratch;
 pub mod simd;
+mod softmax;
+mod update;
+mod vector_loops;
 
-pub use activation::Activation;
+pub use activation::{Activation, Saves};
 pub use context::{Context, Threads};
 pub use error::{ContextError, ShapeError};
 pub use float::Float;

@@ -1,5 +1,12 @@
 //! Plain f64 oracles: what every kernel is checked against. Written to be read, in the order of the formulas.
 
+mod rows;
+
+pub use rows::{
+    activate, activate_backward, add_bias, column_sum, cross_entropy_loss, gather_rows_u8, log_softmax, logsumexp,
+    row_argmax, sgd, softmax, softmax_cross_entropy,
+};
+
 use crate::{Activation, Epilogue, Float, MatMut, MatRef};
 
 /// `f(x)`.

@@ -38,12 +38,38 @@ impl Avx2 {
 static FIRST_32: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 static FIRST_64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
+/// Eight bytes as f32.
+///
+/// # Safety
+/// The CPU has AVX2, and `p` is valid for reads of eight bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn eight_bytes(p: *const u8) -> __m256 {
+    // SAFETY: the caller vouches for the memory.
+    _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(unsafe { _mm_loadl_epi64(p.cast()) }))
+}
+
+/// Four bytes as f64.
+///
+/// # Safety
+/// The CPU has AVX2, and `p` is valid for reads of four bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn four_bytes(p: *const u8) -> __m256d {
+    // SAFETY: the caller vouches for the memory.
+    let bytes = unsafe { p.cast::<i32>().read_unaligned() };
+    _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(bytes)))
+}
+
 macro_rules! avx2 {
     (
         $t:ident, $lanes:literal, $vector:ident, $first:ident, splat $splat:ident, zero $zero:ident, load $load:ident, store $store:ident,
         stream $stream:ident, maskload $maskload:ident, maskstore $maskstore:ident, to_int $to_int:ident, from_int $from_int:ident,
         add $add:ident, sub $sub:ident, mul $mul:ident, div $div:ident, fma $fma:ident, max $max:ident, min $min:ident,
-        sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident
+        sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident,
+        and $and:ident, or $or:ident, andnot $andnot:ident, movemask $movemask:ident, first_lane $first_lane:ident,
+        bits $bits:ident, mantissa $mantissa:literal, bias $bias:literal, shl $shl:ident, shr $shr:ident, addi $addi:ident, subi $subi:ident,
+        splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident
     ) => {
         impl Simd<$t> for Avx2 {
             const LANES: usize = $lanes;
@@ -146,6 +172,67 @@ macro_rules! avx2 {
                 unsafe { $blend(b, a, m) }
             }
             #[inline(always)]
+            fn abs(self, a: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $andnot($splat(-0.0), a) }
+            }
+            #[inline(always)]
+            fn copysign(self, magnitude: $vector, sign: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $or($andnot($splat(-0.0), magnitude), $and($splat(-0.0), sign)) }
+            }
+            #[inline(always)]
+            fn pow2(self, biased: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $from_int($addi($shl::<$mantissa>($to_int(biased)), $to_int($splat(1.0)))) }
+            }
+            #[inline(always)]
+            fn ldexp(self, a: $vector, _n: $vector, biased: $vector) -> $vector {
+                // Half of n is one factor, whose product is exact; the rest is another, whose product rounds.
+                // SAFETY: as in splat.
+                unsafe {
+                    let (one, bits) = ($to_int($splat(1.0)), $to_int(biased));
+                    let half = $shl::<$mantissa>($shr::<1>(bits));
+                    let rest = $subi($shl::<$mantissa>(bits), half);
+                    $mul($mul(a, $from_int($addi(half, one))), $from_int($addi(rest, one)))
+                }
+            }
+            #[inline(always)]
+            fn frexp(self, a: $vector) -> ($vector, $vector) {
+                const ONE: $bits = (1.0 as $t).to_bits() as $bits;
+                const ROOT: $bits = std::$t::consts::FRAC_1_SQRT_2.to_bits() as $bits;
+                // SAFETY: as in splat.
+                unsafe {
+                    let raised = $addi($to_int(a), $splati(ONE - ROOT));
+                    let m = $addi($andi(raised, $splati((1 << $mantissa) - 1)), $splati(ROOT));
+                    let n = $ori($shr::<$mantissa>(raised), $to_int($splat(1.0 / $t::EPSILON)));
+                    (
+                        $from_int(m),
+                        $sub($from_int(n), $splat(1.0 / $t::EPSILON + $bias)),
+                    )
+                }
+            }
+            #[inline(always)]
+            fn mask_bits(self, m: $vector) -> u32 {
+                // SAFETY: as in splat.
+                unsafe { $movemask(m) as u32 }
+            }
+            #[inline(always)]
+            fn first_lane(self, a: $vector) -> $t {
+                // SAFETY: as in splat.
+                unsafe { $first_lane(a) }
+            }
+            #[inline(always)]
+            unsafe fn load_u8(self, p: *const u8) -> $vector {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { $load_u8(p) }
+            }
+            #[inline(always)]
+            fn fence(self) {
+                // SAFETY: as in splat: SSE is older than either.
+                unsafe { _mm_sfence() }
+            }
+            #[inline(always)]
             fn sum(self, a: $vector) -> $t {
                 let mut lanes = [0.0; $lanes];
                 // SAFETY: the array holds LANES elements.
@@ -167,11 +254,17 @@ avx2!(
     f32, 8, __m256, FIRST_32, splat _mm256_set1_ps, zero _mm256_setzero_ps, load _mm256_loadu_ps, store _mm256_storeu_ps,
     stream _mm256_stream_ps, maskload _mm256_maskload_ps, maskstore _mm256_maskstore_ps, to_int _mm256_castps_si256, from_int _mm256_castsi256_ps,
     add _mm256_add_ps, sub _mm256_sub_ps, mul _mm256_mul_ps, div _mm256_div_ps, fma _mm256_fmadd_ps, max _mm256_max_ps, min _mm256_min_ps,
-    sqrt _mm256_sqrt_ps, round _mm256_round_ps, cmp _mm256_cmp_ps, blend _mm256_blendv_ps
+    sqrt _mm256_sqrt_ps, round _mm256_round_ps, cmp _mm256_cmp_ps, blend _mm256_blendv_ps,
+    and _mm256_and_ps, or _mm256_or_ps, andnot _mm256_andnot_ps, movemask _mm256_movemask_ps, first_lane _mm256_cvtss_f32,
+    bits i32, mantissa 23, bias 127.0, shl _mm256_slli_epi32, shr _mm256_srli_epi32, addi _mm256_add_epi32, subi _mm256_sub_epi32,
+    splati _mm256_set1_epi32, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 eight_bytes
 );
 avx2!(
     f64, 4, __m256d, FIRST_64, splat _mm256_set1_pd, zero _mm256_setzero_pd, load _mm256_loadu_pd, store _mm256_storeu_pd,
     stream _mm256_stream_pd, maskload _mm256_maskload_pd, maskstore _mm256_maskstore_pd, to_int _mm256_castpd_si256, from_int _mm256_castsi256_pd,
     add _mm256_add_pd, sub _mm256_sub_pd, mul _mm256_mul_pd, div _mm256_div_pd, fma _mm256_fmadd_pd, max _mm256_max_pd, min _mm256_min_pd,
-    sqrt _mm256_sqrt_pd, round _mm256_round_pd, cmp _mm256_cmp_pd, blend _mm256_blendv_pd
+    sqrt _mm256_sqrt_pd, round _mm256_round_pd, cmp _mm256_cmp_pd, blend _mm256_blendv_pd,
+    and _mm256_and_pd, or _mm256_or_pd, andnot _mm256_andnot_pd, movemask _mm256_movemask_pd, first_lane _mm256_cvtsd_f64,
+    bits i64, mantissa 52, bias 1023.0, shl _mm256_slli_epi64, shr _mm256_srli_epi64, addi _mm256_add_epi64, subi _mm256_sub_epi64,
+    splati _mm256_set1_epi64x, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 four_bytes
 );

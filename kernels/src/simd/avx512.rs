@@ -40,11 +40,36 @@ impl Avx512 {
     }
 }
 
+/// Sixteen bytes as f32.
+///
+/// # Safety
+/// The CPU has AVX-512 F, and `p` is valid for reads of sixteen bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn sixteen_bytes(p: *const u8) -> __m512 {
+    // SAFETY: the caller vouches for the memory.
+    _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(p.cast()) }))
+}
+
+/// Eight bytes as f64.
+///
+/// # Safety
+/// The CPU has AVX-512 F and AVX2, and `p` is valid for reads of eight bytes.
+#[inline]
+#[target_feature(enable = "avx512f,avx2")]
+unsafe fn eight_bytes(p: *const u8) -> __m512d {
+    // SAFETY: the caller vouches for the memory.
+    _mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(unsafe { _mm_loadl_epi64(p.cast()) }))
+}
+
 macro_rules! avx512 {
     (
         $t:ident, $lanes:literal, $vector:ident, $mask:ident, splat $splat:ident, load $load:ident, store $store:ident, stream $stream:ident,
         maskload $maskload:ident, maskstore $maskstore:ident, add $add:ident, sub $sub:ident, mul $mul:ident, div $div:ident,
-        fma $fma:ident, max $max:ident, min $min:ident, sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident
+        fma $fma:ident, max $max:ident, min $min:ident, sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident,
+        and $and:ident, or $or:ident, andnot $andnot:ident, first_lane $first_lane:ident, scalef $scalef:ident, to_int $to_int:ident, from_int $from_int:ident,
+        bits $bits:ident, mantissa $mantissa:literal, bias $bias:literal, shl $shl:ident, shr $shr:ident, addi $addi:ident,
+        splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident
     ) => {
         impl Simd<$t> for Avx512 {
             const LANES: usize = $lanes;
@@ -150,6 +175,60 @@ macro_rules! avx512 {
                 unsafe { $blend(m, b, a) }
             }
             #[inline(always)]
+            fn abs(self, a: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $andnot($splat(-0.0), a) }
+            }
+            #[inline(always)]
+            fn copysign(self, magnitude: $vector, sign: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $or($andnot($splat(-0.0), magnitude), $and($splat(-0.0), sign)) }
+            }
+            #[inline(always)]
+            fn pow2(self, biased: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $from_int($addi($shl::<$mantissa>($to_int(biased)), $to_int($splat(1.0)))) }
+            }
+            #[inline(always)]
+            fn ldexp(self, a: $vector, n: $vector, _biased: $vector) -> $vector {
+                // SAFETY: as in splat.
+                unsafe { $scalef(a, n) }
+            }
+            #[inline(always)]
+            fn frexp(self, a: $vector) -> ($vector, $vector) {
+                const ONE: $bits = (1.0 as $t).to_bits() as $bits;
+                const ROOT: $bits = std::$t::consts::FRAC_1_SQRT_2.to_bits() as $bits;
+                // SAFETY: as in splat.
+                unsafe {
+                    let raised = $addi($to_int(a), $splati(ONE - ROOT));
+                    let m = $addi($andi(raised, $splati((1 << $mantissa) - 1)), $splati(ROOT));
+                    let n = $ori($shr::<$mantissa>(raised), $to_int($splat(1.0 / $t::EPSILON)));
+                    (
+                        $from_int(m),
+                        $sub($from_int(n), $splat(1.0 / $t::EPSILON + $bias)),
+                    )
+                }
+            }
+            #[inline(always)]
+            fn mask_bits(self, m: $mask) -> u32 {
+                u32::from(m)
+            }
+            #[inline(always)]
+            fn first_lane(self, a: $vector) -> $t {
+                // SAFETY: as in splat.
+                unsafe { $first_lane(a) }
+            }
+            #[inline(always)]
+            unsafe fn load_u8(self, p: *const u8) -> $vector {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { $load_u8(p) }
+            }
+            #[inline(always)]
+            fn fence(self) {
+                // SAFETY: as in splat: SSE is older than either.
+                unsafe { _mm_sfence() }
+            }
+            #[inline(always)]
             fn sum(self, a: $vector) -> $t {
                 let mut lanes = [0.0; $lanes];
                 // SAFETY: the array holds LANES elements.
@@ -170,10 +249,16 @@ macro_rules! avx512 {
 avx512!(
     f32, 16, __m512, __mmask16, splat _mm512_set1_ps, load _mm512_loadu_ps, store _mm512_storeu_ps, stream _mm512_stream_ps,
     maskload _mm512_maskz_loadu_ps, maskstore _mm512_mask_storeu_ps, add _mm512_add_ps, sub _mm512_sub_ps, mul _mm512_mul_ps, div _mm512_div_ps,
-    fma _mm512_fmadd_ps, max _mm512_max_ps, min _mm512_min_ps, sqrt _mm512_sqrt_ps, round _mm512_roundscale_ps, cmp _mm512_cmp_ps_mask, blend _mm512_mask_blend_ps
+    fma _mm512_fmadd_ps, max _mm512_max_ps, min _mm512_min_ps, sqrt _mm512_sqrt_ps, round _mm512_roundscale_ps, cmp _mm512_cmp_ps_mask, blend _mm512_mask_blend_ps,
+    and _mm512_and_ps, or _mm512_or_ps, andnot _mm512_andnot_ps, first_lane _mm512_cvtss_f32, scalef _mm512_scalef_ps, to_int _mm512_castps_si512, from_int _mm512_castsi512_ps,
+    bits i32, mantissa 23, bias 127.0, shl _mm512_slli_epi32, shr _mm512_srli_epi32, addi _mm512_add_epi32,
+    splati _mm512_set1_epi32, andi _mm512_and_si512, ori _mm512_or_si512, load_u8 sixteen_bytes
 );
 avx512!(
     f64, 8, __m512d, __mmask8, splat _mm512_set1_pd, load _mm512_loadu_pd, store _mm512_storeu_pd, stream _mm512_stream_pd,
     maskload _mm512_maskz_loadu_pd, maskstore _mm512_mask_storeu_pd, add _mm512_add_pd, sub _mm512_sub_pd, mul _mm512_mul_pd, div _mm512_div_pd,
-    fma _mm512_fmadd_pd, max _mm512_max_pd, min _mm512_min_pd, sqrt _mm512_sqrt_pd, round _mm512_roundscale_pd, cmp _mm512_cmp_pd_mask, blend _mm512_mask_blend_pd
+    fma _mm512_fmadd_pd, max _mm512_max_pd, min _mm512_min_pd, sqrt _mm512_sqrt_pd, round _mm512_roundscale_pd, cmp _mm512_cmp_pd_mask, blend _mm512_mask_blend_pd,
+    and _mm512_and_pd, or _mm512_or_pd, andnot _mm512_andnot_pd, first_lane _mm512_cvtsd_f64, scalef _mm512_scalef_pd, to_int _mm512_castpd_si512, from_int _mm512_castsi512_pd,
+    bits i64, mantissa 52, bias 1023.0, shl _mm512_slli_epi64, shr _mm512_srli_epi64, addi _mm512_add_epi64,
+    splati _mm512_set1_epi64, andi _mm512_and_si512, ori _mm512_or_si512, load_u8 eight_bytes
 );

@@ -85,6 +85,29 @@ pub trait Simd<T: Float>: Copy + Send + Sync + 'static {
     fn eq(self, a: Self::V, b: Self::V) -> Self::M;
     /// `a` in the lanes of `m`, `b` elsewhere.
     fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V;
+    /// `|a|`: the sign bit cleared, of a NaN too.
+    fn abs(self, a: Self::V) -> Self::V;
+    /// `magnitude` with the sign bit of `sign`.
+    fn copysign(self, magnitude: Self::V, sign: Self::V) -> Self::V;
+    /// `2^n` for n in -126..=127 (f64: -1022..=1023) and 0 for the n below, -127 (-1023), where `biased` is
+    /// `n + Elementary::SHIFT`, the sum that leaves n in the lowest bits. Other n and NaN give any number.
+    fn pow2(self, biased: Self::V) -> Self::V;
+    /// `a * 2^n`, rounded once, gradual underflow included, for a in 0.5..2 and any n in -150..=128 (f64: -1075..=1024);
+    /// `n` is whole, `biased` as in [`Simd::pow2`]. NaN in `a` stays NaN.
+    fn ldexp(self, a: Self::V, n: Self::V, biased: Self::V) -> Self::V;
+    /// (m, n) with `a = m * 2^n` and m in `[sqrt(1/2), sqrt(2))`, exact, for positive normal `a`. Others give any numbers.
+    fn frexp(self, a: Self::V) -> (Self::V, Self::V);
+    /// Lane i's mask as bit i.
+    fn mask_bits(self, m: Self::M) -> u32;
+    /// Lane 0.
+    fn first_lane(self, a: Self::V) -> T;
+    /// `LANES` bytes from `p`, each as a number.
+    ///
+    /// # Safety
+    /// `p` is valid for reads of `LANES` bytes.
+    unsafe fn load_u8(self, p: *const u8) -> Self::V;
+    /// Orders what [`Simd::stream`] wrote before everything that is written after.
+    fn fence(self);
     /// The sum of all lanes, in one fixed order.
     fn sum(self, a: Self::V) -> T;
     /// The largest lane, by the rule of [`Simd::max`].

@@ -8,7 +8,7 @@ use super::Simd;
 pub struct Portable;
 
 macro_rules! portable {
-    ($t:ident, $lanes:literal) => {
+    ($t:ident, $lanes:literal, $bits:ident, $mantissa:literal, $bias:literal) => {
         impl Simd<$t> for Portable {
             const LANES: usize = $lanes;
             type V = [$t; $lanes];
@@ -110,6 +110,60 @@ macro_rules! portable {
                 std::array::from_fn(|i| if m[i] { a[i] } else { b[i] })
             }
             #[inline(always)]
+            fn abs(self, a: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i].abs())
+            }
+            #[inline(always)]
+            fn copysign(self, magnitude: Self::V, sign: Self::V) -> Self::V {
+                std::array::from_fn(|i| magnitude[i].copysign(sign[i]))
+            }
+            #[inline(always)]
+            fn pow2(self, biased: Self::V) -> Self::V {
+                let one = (1.0 as $t).to_bits();
+                std::array::from_fn(|i| $t::from_bits((biased[i].to_bits() << $mantissa).wrapping_add(one)))
+            }
+            #[inline(always)]
+            fn ldexp(self, a: Self::V, _n: Self::V, biased: Self::V) -> Self::V {
+                // Half of n goes into a's exponent, exactly; the other half is a factor, and the product rounds once.
+                let one = (1.0 as $t).to_bits();
+                std::array::from_fn(|i| {
+                    let whole = biased[i].to_bits() << $mantissa;
+                    let half = (biased[i].to_bits() >> 1) << $mantissa;
+                    let scaled = a[i] * $t::from_bits(half.wrapping_add(one));
+                    scaled * $t::from_bits(whole.wrapping_sub(half).wrapping_add(one))
+                })
+            }
+            #[inline(always)]
+            fn frexp(self, a: Self::V) -> (Self::V, Self::V) {
+                let (one, root) = ((1.0 as $t).to_bits(), std::$t::consts::FRAC_1_SQRT_2.to_bits());
+                let whole = (1.0 as $t / $t::EPSILON).to_bits();
+                let shift = 1.0 / $t::EPSILON + $bias;
+                let raised: [$bits; $lanes] = std::array::from_fn(|i| a[i].to_bits().wrapping_add(one - root));
+                let m = std::array::from_fn(|i| $t::from_bits((raised[i] & ((1 << $mantissa) - 1)).wrapping_add(root)));
+                let n = std::array::from_fn(|i| $t::from_bits((raised[i] >> $mantissa) | whole) - shift);
+                (m, n)
+            }
+            #[inline(always)]
+            fn mask_bits(self, m: Self::M) -> u32 {
+                let mut bits = 0;
+                for i in 0..$lanes {
+                    bits |= u32::from(m[i]) << i;
+                }
+                bits
+            }
+            #[inline(always)]
+            fn first_lane(self, a: Self::V) -> $t {
+                a[0]
+            }
+            #[inline(always)]
+            unsafe fn load_u8(self, p: *const u8) -> Self::V {
+                // SAFETY: the caller vouches for the memory.
+                let bytes = unsafe { p.cast::<[u8; $lanes]>().read_unaligned() };
+                std::array::from_fn(|i| $t::from(bytes[i]))
+            }
+            #[inline(always)]
+            fn fence(self) {}
+            #[inline(always)]
             fn sum(self, a: Self::V) -> $t {
                 super::halves(a, |x, y| x + y)
             }
@@ -121,5 +175,5 @@ macro_rules! portable {
     };
 }
 
-portable!(f32, 16);
-portable!(f64, 8);
+portable!(f32, 16, u32, 23, 127.0);
+portable!(f64, 8, u64, 52, 1023.0);

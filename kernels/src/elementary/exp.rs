@@ -1,0 +1,67 @@
+//! exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2, |r| <= ln 2 / 2.
+//!
+//! - n: x / ln 2 + SHIFT, with SHIFT = 1.5 * 2^23 (f64: 2^52), pushes the fraction out of the mantissa; the rounded n is left in
+//!   the lowest bits, from where shifts make 2^n, and subtracting SHIFT again gives n as a number.
+//! - r: two steps, n * LN2_HIGH being exact (Cody and Waite).
+//! - exp(r) = 1 + r (1 + r (c2 + r (c3 + ...))): degree 6 for f32 (minimax, relative error 2^-28.2), 12 for f64 (2^-62.3), made by the
+//!   Remez exchange with the first two coefficients held at 1 and each further one rounded before the rest is fitted again.
+//!
+//! Error, against a dense sample of all inputs: f32 0.9 ulp, f64 1.0 ulp; without FMA (portable) 1.0 ulp.
+//! exp(-inf) = 0, exp(inf) = inf, exp(NaN) = NaN, exp(+-0) = 1, denormal inputs give 1. Denormal results are rounded once.
+//!
+//! References: 1. W. J. Cody, W. Waite, *Software Manual for the Elementary Functions*, 1980, ch. 6.
+//! 2. J.-M. Muller, *Elementary Functions*, 3rd ed., 2016, ch. 11.
+
+use super::polynomial;
+use crate::Float;
+use crate::simd::Simd;
+
+pub(super) const COEFFICIENTS_F32: &[f32] = &[
+    0.499_999_94,
+    0.166_665_17,
+    0.041_668_102,
+    0.008_369_201,
+    0.001_383_906_5,
+];
+
+pub(super) const COEFFICIENTS_F64: &[f64] = &[
+    0.5,
+    0.16666666666666688,
+    0.041666666666666824,
+    0.008333333333313922,
+    0.0013888888888779235,
+    0.00019841269903232497,
+    2.4801587553010516e-05,
+    2.755722840542622e-06,
+    2.755706791319156e-07,
+    2.511426901921463e-08,
+    2.09814586310397e-09,
+];
+
+/// (exp(r), n, n + SHIFT) for x between EXP_ZERO and EXP_INFINITE, or NaN.
+#[inline(always)]
+fn reduce<T: Float, S: Simd<T>>(s: S, x: S::V) -> (S::V, S::V, S::V) {
+    let biased = s.mul_add(x, s.splat(T::LOG2_E), s.splat(T::SHIFT));
+    let n = s.sub(biased, s.splat(T::SHIFT));
+    let r = s.mul_add(n, s.splat(T::MINUS_LN2_HIGH), x);
+    let r = s.mul_add(n, s.splat(T::MINUS_LN2_LOW), r);
+    let p = s.mul_add(polynomial(s, r, T::EXP), r, s.splat(T::ONE));
+    (s.mul_add(p, r, s.splat(T::ONE)), n, biased)
+}
+
+/// exp(x) for any x.
+#[inline(always)]
+pub(crate) fn exp<T: Float, S: Simd<T>>(s: S, x: S::V) -> S::V {
+    // The order of operands lets NaN through: min and max give the second where one is NaN.
+    let x = s.min(s.splat(T::EXP_INFINITE), s.max(s.splat(T::EXP_ZERO), x));
+    let (p, n, biased) = reduce(s, x);
+    s.ldexp(p, n, biased)
+}
+
+/// exp(x) for x <= 0, with every result below 2^-126.5 (f64: 2^-1022.5) flushed to 0: the terms of a softmax, relative to its
+/// largest. NaN stays NaN.
+#[inline(always)]
+pub(crate) fn exp_nonpositive<T: Float, S: Simd<T>>(s: S, x: S::V) -> S::V {
+    let (p, _, biased) = reduce(s, s.max(s.splat(T::EXP_FLUSHED), x));
+    s.mul(p, s.pow2(biased))
+}

@@ -1,0 +1,162 @@
+//! Elementary functions on vectors: what activations, softmax and losses are made of.
+//!
+//! | function | method | file |
+//! |---|---|---|
+//! | `exp`, `exp_nonpositive` | x = n ln 2 + r, then a minimax polynomial in r | `exp.rs` |
+//! | `log` | x = 2^n (1 + f), then a minimax polynomial (f32) or rational form (f64) in f | `log.rs` |
+//!
+//! Each file's header derives its method and states its error bound. All are generic over the element type and the ISA:
+//! what differs between f32 and f64 is the table of constants [`Elementary`].
+
+mod exp;
+mod log;
+
+pub(crate) use exp::{exp, exp_nonpositive};
+pub(crate) use log::log;
+
+use crate::elementwise::{self, length};
+use crate::simd::Simd;
+use crate::vector_loops::Map;
+use crate::{Context, Float, ShapeError};
+
+/// The constants of an element type's elementary functions. Part of [`Float`]; not for users.
+#[doc(hidden)]
+pub trait Elementary: Sized + 'static {
+    /// 1.5 * 2^(mantissa bits): added to a small number it leaves the nearest whole number in the lowest bits.
+    const SHIFT: Self;
+    /// 1 / ln 2.
+    const LOG2_E: Self;
+    /// The leading bits of ln 2: few enough that n * LN2_HIGH is exact for every exponent n.
+    const LN2_HIGH: Self;
+    /// ln 2 - LN2_HIGH.
+    const LN2_LOW: Self;
+    /// -LN2_HIGH.
+    const MINUS_LN2_HIGH: Self;
+    /// -LN2_LOW.
+    const MINUS_LN2_LOW: Self;
+    /// Below it exp is 0, and at it: 2^n rounds to 0.
+    const EXP_ZERO: Self;
+    /// Above it exp is infinite, and at it.
+    const EXP_INFINITE: Self;
+    /// At it the exponent n is that of no normal number any more (-127 or -1023): [`Simd::pow2`] gives 0.
+    const EXP_FLUSHED: Self;
+    /// c2, c3, ... of exp(r) = 1 + r + c2 r^2 + c3 r^3 + ... on |r| <= ln 2 / 2.
+    const EXP: &'static [Self];
+    /// Smallest normal number.
+    const SMALLEST_NORMAL: Self;
+    /// A power of two that makes every denormal number normal.
+    const RAISE: Self;
+    /// Its exponent.
+    const RAISE_EXPONENT: Self;
+    /// 1/2.
+    const HALF: Self;
+    /// Positive infinity.
+    const INFINITY: Self;
+    /// Not a number.
+    const NAN: Self;
+
+    /// log(1 + f) - f + half_square, where half_square is f^2 / 2, for 1 + f in `[sqrt(1/2), sqrt(2))`.
+    fn log_tail<S: Simd<Self>>(s: S, f: S::V, half_square: S::V) -> S::V
+    where
+        Self: Float;
+}
+
+impl Elementary for f32 {
+    const SHIFT: f32 = 12582912.0;
+    const LOG2_E: f32 = std::f32::consts::LOG2_E;
+    const LN2_HIGH: f32 = 0.693_145_75; // 15 bits: 0x1.62e4p-1
+    const LN2_LOW: f32 = 1.428_606_8e-6;
+    const MINUS_LN2_HIGH: f32 = -Self::LN2_HIGH;
+    const MINUS_LN2_LOW: f32 = -Self::LN2_LOW;
+    const EXP_ZERO: f32 = -104.0;
+    const EXP_INFINITE: f32 = 89.0;
+    const EXP_FLUSHED: f32 = -88.0;
+    const EXP: &'static [f32] = exp::COEFFICIENTS_F32;
+    const SMALLEST_NORMAL: f32 = f32::MIN_POSITIVE;
+    const RAISE: f32 = 16777216.0;
+    const RAISE_EXPONENT: f32 = 24.0;
+    const HALF: f32 = 0.5;
+    const INFINITY: f32 = f32::INFINITY;
+    const NAN: f32 = f32::NAN;
+
+    #[inline(always)]
+    fn log_tail<S: Simd<f32>>(s: S, f: S::V, _half_square: S::V) -> S::V {
+        log::tail_f32(s, f)
+    }
+}
+
+impl Elementary for f64 {
+    const SHIFT: f64 = 6755399441055744.0;
+    const LOG2_E: f64 = std::f64::consts::LOG2_E;
+    const LN2_HIGH: f64 = 0.693_147_180_369_123_8; // 32 bits: 0x1.62e42feep-1
+    const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
+    const MINUS_LN2_HIGH: f64 = -Self::LN2_HIGH;
+    const MINUS_LN2_LOW: f64 = -Self::LN2_LOW;
+    const EXP_ZERO: f64 = -745.2;
+    const EXP_INFINITE: f64 = 709.9;
+    const EXP_FLUSHED: f64 = -709.2;
+    const EXP: &'static [f64] = exp::COEFFICIENTS_F64;
+    const SMALLEST_NORMAL: f64 = f64::MIN_POSITIVE;
+    const RAISE: f64 = 18014398509481984.0;
+    const RAISE_EXPONENT: f64 = 54.0;
+    const HALF: f64 = 0.5;
+    const INFINITY: f64 = f64::INFINITY;
+    const NAN: f64 = f64::NAN;
+
+    #[inline(always)]
+    fn log_tail<S: Simd<f64>>(s: S, f: S::V, half_square: S::V) -> S::V {
+        log::tail_f64(s, f, half_square)
+    }
+}
+
+/// c\[0\] + c\[1\] x + c\[2\] x^2 + ... by Horner's rule. The tables are constants, so that the loop unrolls.
+#[inline(always)]
+pub(crate) fn polynomial<T: Float, S: Simd<T>>(s: S, x: S::V, c: &'static [T]) -> S::V {
+    let mut i = c.len() - 1;
+    let mut sum = s.splat(c[i]);
+    while i > 0 {
+        i -= 1;
+        sum = s.mul_add(sum, x, s.splat(c[i]));
+    }
+    sum
+}
+
+/// Makes a [`Map`] of a function of one vector.
+macro_rules! function {
+    ($name:ident, $function:path) => {
+        #[derive(Clone, Copy)]
+        struct $name;
+
+        impl<T: Float> Map<T> for $name {
+            #[inline(always)]
+            fn map<S: Simd<T>>(self, s: S, x: S::V) -> S::V {
+                $function(s, x)
+            }
+        }
+    };
+}
+
+function!(Exp, exp);
+function!(Log, log);
+
+impl Context {
+    /// y = exp(x), element by element. Error at most 1 ulp; 0 below -104 (f64: -745.2), infinite above 88.7 (709.7).
+    ///
+    /// # Errors
+    /// When the lengths differ.
+    pub fn exp<T: Float>(&self, x: &[T], y: &mut [T]) -> Result<(), ShapeError> {
+        length("exp", "y", y.len(), x.len())?;
+        elementwise::map(self, Exp, x, y);
+        Ok(())
+    }
+
+    /// y = the natural logarithm of x, element by element. Error at most 1 ulp; -inf at 0, NaN below.
+    ///
+    /// # Errors
+    /// When the lengths differ.
+    pub fn log<T: Float>(&self, x: &[T], y: &mut [T]) -> Result<(), ShapeError> {
+        length("log", "y", y.len(), x.len())?;
+        elementwise::map(self, Log, x, y);
+        Ok(())
+    }
+}

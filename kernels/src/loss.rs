@@ -1,0 +1,158 @@
+//! Softmax and cross-entropy in one pass: the losses of a batch of logits and their gradient.
+//!
+//! With M = max_j x_j, s = sum_j exp(x_j - M) and the row's class t:
+//!   loss = -log softmax(x)_t = (M - x_t) + log s, gradient_j = scale (exp(x_j - M) / s - \[j = t\]).
+//!
+//! The exponentials are stored in the gradient's row while they are summed, and scaled there: the logits are read once from
+//! memory, the gradient is written once. Special values as in `softmax.rs`; a row with a NaN has a NaN loss and gradient.
+
+use crate::elementary::log;
+use crate::elementwise::{Rows, Shared, length, over_rows};
+use crate::simd::{Kernel, Simd};
+use crate::softmax::{ExpBelow, Times, divide};
+use crate::vector_loops;
+use crate::{Context, Float, MatMut, MatRef, ShapeError};
+
+/// Rows `first..first + count`.
+struct CrossEntropy<'a, T> {
+    logits: Rows<T>,
+    labels: &'a [u8],
+    losses: Shared<T>,
+    /// Where the gradient goes, and its scale.
+    gradient: Option<(Rows<T>, T)>,
+    first: usize,
+    count: usize,
+}
+
+impl<T: Float> Kernel<T> for CrossEntropy<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) {
+        let mut i = self.first;
+        let end = self.first + self.count;
+        // The logarithms of as many rows as a vector has lanes are taken at once.
+        while i < end {
+            let rows = S::LANES.min(end - i);
+            let m = s.first(rows);
+            // SAFETY: `losses` has an element for each row, and no other task has these.
+            let losses = unsafe { self.losses.at(i) };
+            let mut sums = [T::ONE; MAX_LANES];
+            for (r, sum) in sums.iter_mut().enumerate().take(rows) {
+                // SAFETY: row i + r exists, as has its label; no other task has it.
+                unsafe { *sum = self.row(s, i + r, losses.add(r)) };
+            }
+            // SAFETY: the array has at least LANES elements, `losses` those of the mask.
+            unsafe {
+                s.store_masked(
+                    losses,
+                    m,
+                    s.add(s.load_masked(losses, m), log(s, s.load(sums.as_ptr()))),
+                )
+            };
+            i += rows;
+        }
+    }
+}
+
+/// No ISA has more lanes.
+const MAX_LANES: usize = 16;
+
+impl<T: Float> CrossEntropy<'_, T> {
+    /// Writes M - x_t to `loss`, and the gradient's row; gives s.
+    ///
+    /// # Safety
+    /// Row i is there and this task's alone; so is `loss`.
+    #[inline(always)]
+    unsafe fn row<S: Simd<T>>(&self, s: S, i: usize, loss: *mut T) -> T {
+        let n = self.logits.cols;
+        let label = usize::from(self.labels[i]);
+        // SAFETY: row i has n elements, and the label was checked to be one of them. The gradient's row is as long.
+        unsafe {
+            let x = self.logits.row(i);
+            let top = vector_loops::largest(s, x, n);
+            loss.write(s.first_lane(s.sub(s.splat(top), s.splat(x.add(label).read()))));
+            let Some((gradient, scale)) = self.gradient else {
+                return vector_loops::sum_of(s, ExpBelow(top), x, None, n);
+            };
+            let y = gradient.row(i);
+            let sum = vector_loops::sum_of(s, ExpBelow(top), x, Some(y), n);
+            vector_loops::map(s, Times(divide(s, scale, sum)), y, y, n);
+            let at_label = y.add(label);
+            at_label.write(s.first_lane(s.sub(s.splat(at_label.read()), s.splat(scale))));
+            sum
+        }
+    }
+}
+
+impl Context {
+    /// losses\[i\] = -log softmax(logits)\[i, labels\[i\]\] and gradient = scale * (softmax(logits) - onehot(labels)).
+    ///
+    /// `scale` is 1 / (rows of the whole batch) for the gradient of the mean loss.
+    ///
+    /// # Errors
+    /// When shapes don't fit, rows are not contiguous, or a label is no column; then nothing was written.
+    pub fn softmax_cross_entropy<T: Float>(
+        &self,
+        logits: MatRef<'_, T>,
+        labels: &[u8],
+        scale: T,
+        losses: &mut [T],
+        mut gradient: MatMut<'_, T>,
+    ) -> Result<(), ShapeError> {
+        const OPERATION: &str = "softmax_cross_entropy";
+        let logits = Rows::of(OPERATION, "logits", logits)?;
+        let gradient = Rows::of_mut(OPERATION, "gradient", &mut gradient)?;
+        logits.same_shape(OPERATION, "gradient", &gradient)?;
+        self.cross_entropy(OPERATION, logits, labels, losses, Some((gradient, scale)))
+    }
+
+    /// The losses of [`Context::softmax_cross_entropy`] alone.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn cross_entropy_loss<T: Float>(
+        &self,
+        logits: MatRef<'_, T>,
+        labels: &[u8],
+        losses: &mut [T],
+    ) -> Result<(), ShapeError> {
+        const OPERATION: &str = "cross_entropy_loss";
+        self.cross_entropy(OPERATION, Rows::of(OPERATION, "logits", logits)?, labels, losses, None)
+    }
+
+    fn cross_entropy<T: Float>(
+        &self,
+        operation: &'static str,
+        logits: Rows<T>,
+        labels: &[u8],
+        losses: &mut [T],
+        gradient: Option<(Rows<T>, T)>,
+    ) -> Result<(), ShapeError> {
+        length(operation, "labels", labels.len(), logits.rows)?;
+        length(operation, "losses", losses.len(), logits.rows)?;
+        if let Some(place) = labels.iter().position(|&label| usize::from(label) >= logits.cols) {
+            return Err(ShapeError::Index {
+                operation,
+                index: usize::from(labels[place]),
+                place,
+                limit: logits.cols,
+            });
+        }
+        let (isa, losses) = (self.isa(), Shared::new(losses.as_mut_ptr()));
+        over_rows(self, logits.rows, logits.cols, &|first, count| {
+            T::run_on(
+                isa,
+                CrossEntropy {
+                    logits,
+                    labels,
+                    losses,
+                    gradient,
+                    first,
+                    count,
+                },
+            );
+        });
+        Ok(())
+    }
+}
