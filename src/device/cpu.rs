@@ -4,12 +4,10 @@ use tilelab_kernels::{Activation, Context, Epilogue, Float, Isa, Threads};
 
 use super::DeviceError;
 use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut, checked};
-use super::baseline::{Baseline, Plain};
 
 /// Our kernels on the ISA that [`Isa::selected`] gives.
 pub(super) struct Cpu {
     context: Context,
-    rest: Baseline,
 }
 
 impl Cpu {
@@ -18,7 +16,6 @@ impl Cpu {
     pub(super) fn new(threads: Threads) -> Result<Self, DeviceError> {
         Ok(Self {
             context: Context::new(Isa::selected()?, threads)?,
-            rest: Baseline,
         })
     }
 }
@@ -36,7 +33,7 @@ impl<'a, T: Float> From<Finish<'a, T>> for Epilogue<'a, T> {
     }
 }
 
-impl<T: Plain> Arithmetic<T> for Cpu {
+impl<T: Float> Arithmetic<T> for Cpu {
     fn kernel(&self) -> String {
         self.context.gemm_kernel_id::<T>()
     }
@@ -46,7 +43,8 @@ impl<T: Plain> Arithmetic<T> for Cpu {
     }
 
     fn gather(&mut self, bytes: &[u8], rows: &[u32], scale: T, out: ViewMut<'_, T>) {
-        self.rest.gather(bytes, rows, scale, out);
+        let columns = out.cols;
+        checked(self.context.gather_rows_u8(bytes, columns, rows, scale, out.mat()));
     }
 
     fn product(
@@ -62,11 +60,11 @@ impl<T: Plain> Arithmetic<T> for Cpu {
     }
 
     fn add_bias(&mut self, bias: &[T], x: ViewMut<'_, T>) {
-        self.rest.add_bias(bias, x);
+        checked(self.context.add_bias(bias, x.mat()));
     }
 
     fn activate(&mut self, activation: Activation, x: View<'_, T>, out: ViewMut<'_, T>) {
-        self.rest.activate(activation, x, out);
+        checked(self.context.activate(activation, x.data, out.data));
     }
 
     fn activate_backward(
@@ -76,7 +74,10 @@ impl<T: Plain> Arithmetic<T> for Cpu {
         gradient: View<'_, T>,
         out: ViewMut<'_, T>,
     ) {
-        self.rest.activate_backward(activation, saved, gradient, out);
+        checked(
+            self.context
+                .activate_backward(activation, saved.data, gradient.data, out.data),
+        );
     }
 
     fn softmax_cross_entropy(
@@ -87,22 +88,26 @@ impl<T: Plain> Arithmetic<T> for Cpu {
         losses: &mut [T],
         gradient: ViewMut<'_, T>,
     ) {
-        self.rest.softmax_cross_entropy(logits, labels, scale, losses, gradient);
+        let (logits, gradient) = (logits.mat(), gradient.mat());
+        checked(
+            self.context
+                .softmax_cross_entropy(logits, labels, scale, losses, gradient),
+        );
     }
 
     fn cross_entropy(&mut self, logits: View<'_, T>, labels: &[u8], losses: &mut [T]) {
-        self.rest.cross_entropy(logits, labels, losses);
+        checked(self.context.cross_entropy_loss(logits.mat(), labels, losses));
     }
 
     fn column_sum(&mut self, x: View<'_, T>, sums: &mut [T]) {
-        self.rest.column_sum(x, sums);
+        checked(self.context.column_sum(x.mat(), sums));
     }
 
     fn sgd(&mut self, decay: T, lr: T, gradient: View<'_, T>, weights: ViewMut<'_, T>) {
-        self.rest.sgd(decay, lr, gradient, weights);
+        checked(self.context.sgd(decay, lr, gradient.data, weights.data));
     }
 
     fn row_argmax(&mut self, x: View<'_, T>, out: &mut [u32]) {
-        self.rest.row_argmax(x, out);
+        checked(self.context.row_argmax(x.mat(), out));
     }
 }
