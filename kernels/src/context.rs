@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::gemm::Blocking;
+use crate::gemm::{Blocking, Caches, Kernels};
 use crate::pool::Pool;
 use crate::scratch::Scratch;
 use crate::{ContextError, Float, Isa};
@@ -70,6 +70,7 @@ pub struct Context {
 struct Inner {
     isa: Isa,
     blocking: Option<Blocking>,
+    caches: Caches,
     threads: Threads,
     working: Mutex<Working>,
 }
@@ -109,6 +110,7 @@ impl Context {
             inner: Arc::new(Inner {
                 isa,
                 blocking,
+                caches: Caches::detect(),
                 threads,
                 working,
             }),
@@ -125,14 +127,24 @@ impl Context {
         self.inner.threads
     }
 
+    /// Lets idle workers sleep at once instead of spinning for the next call: for a bench, before something else's turn.
+    pub fn park(&self) {
+        self.working().pool.park();
+    }
+
     /// Id of the kernel that large products run on, such as `sgemm-avx2-6x16`.
     pub fn gemm_kernel_id<T: Float>(&self) -> String {
-        crate::gemm::largest_kernel::<T>(self.isa()).id()
+        Kernels::<T>::of(self.isa()).largest().id()
     }
 
     /// Blocking that was injected, if any.
     pub(crate) fn blocking(&self) -> Option<Blocking> {
         self.inner.blocking
+    }
+
+    /// The caches that blocking is computed from.
+    pub(crate) fn caches(&self) -> Caches {
+        self.inner.caches
     }
 
     /// The workers and the scratch, for the length of a call. A panic of an earlier call left nothing half-done that

@@ -31,6 +31,8 @@ pub trait Float:
     const ZERO: Self;
     /// 1.
     const ONE: Self;
+    /// Below every number.
+    const NEG_INFINITY: Self;
     /// Distance from 1 to the next larger number.
     const EPSILON: f64;
     /// `f32` or `f64`.
@@ -41,6 +43,10 @@ pub trait Float:
     const KERNELS: &'static [MicroKernel<Self>];
     /// Rounded to the nearest.
     fn from_f64(x: f64) -> Self;
+    /// Sum, rounded once.
+    fn plus(self, other: Self) -> Self;
+    /// Product, rounded once.
+    fn times(self, other: Self) -> Self;
     /// Exact.
     fn to_f64(self) -> f64;
     /// Runs generic code on the vectors of `isa`, inside a function that enables its instructions. An ISA that is
@@ -54,6 +60,7 @@ macro_rules! float {
         impl Float for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
+            const NEG_INFINITY: Self = $t::NEG_INFINITY;
             const EPSILON: f64 = $t::EPSILON as f64;
             const NAME: &'static str = stringify!($t);
             const LETTER: char = $letter;
@@ -61,6 +68,16 @@ macro_rules! float {
 
             fn from_f64(x: f64) -> Self {
                 x as $t
+            }
+
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self {
+                self + other
+            }
+
+            #[inline(always)]
+            fn times(self, other: Self) -> Self {
+                self * other
             }
 
             fn to_f64(self) -> f64 {

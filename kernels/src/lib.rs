@@ -26,6 +26,7 @@ pub mod gemm;
 mod isa;
 mod loss;
 mod matrix;
+mod peak;
 mod pool;
 mod reduce;
 pub mod reference;

@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle};
 const SPINS: u32 = 500;
 
 /// A job's code, with its lifetime taken away: [`Pool::run`] does not return while a worker may still call it.
-type Task = *const (dyn Fn(usize) + Sync);
+type Task = *const (dyn Fn(usize, usize) + Sync);
 
 struct Shared {
     /// Counts jobs; a change is what workers wait for.
@@ -72,7 +72,7 @@ impl Pool {
             let shared = Arc::clone(&pool.shared);
             let worker = thread::Builder::new()
                 .name(format!("tilelab-{i}"))
-                .spawn(move || work(&shared))?;
+                .spawn(move || work(&shared, i + 1))?;
             pool.workers.push(worker);
         }
         Ok(pool)
@@ -88,15 +88,24 @@ impl Pool {
     /// # Panics
     /// When a task did.
     pub(crate) fn run(&mut self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        self.run_by_worker(tasks, &|i, _| task(i));
+    }
+
+    /// The same, each task also told which thread runs it: 0 for the caller, then the workers. No two tasks of one
+    /// thread run at the same time.
+    ///
+    /// # Panics
+    /// When a task did.
+    pub(crate) fn run_by_worker(&mut self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
         if self.workers.is_empty() || tasks <= 1 {
             for i in 0..tasks {
-                task(i);
+                task(i, 0);
             }
             return;
         }
         let shared = &*self.shared;
         // SAFETY: only the lifetime changes. The pointer is called only between here and the wait for `busy` below.
-        let erased: Task = unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), Task>(task) };
+        let erased: Task = unsafe { std::mem::transmute::<*const (dyn Fn(usize, usize) + Sync + '_), Task>(task) };
         // SAFETY: `busy` is 0, so no worker reads `task` now; `&mut self` keeps other callers out.
         unsafe { *shared.task.get() = Some(erased) };
         shared.tasks.store(tasks, Ordering::Relaxed);
@@ -108,7 +117,7 @@ impl Pool {
             worker.thread().unpark();
         }
         let wait = WaitForWorkers(shared);
-        shared.take_tasks(task);
+        shared.take_tasks(task, 0);
         drop(wait);
         assert!(
             !shared.panicked.swap(false, Ordering::Relaxed),
@@ -140,20 +149,20 @@ impl Drop for WaitForWorkers<'_> {
 }
 
 impl Shared {
-    fn take_tasks(&self, task: &(dyn Fn(usize) + Sync)) {
+    fn take_tasks(&self, task: &(dyn Fn(usize, usize) + Sync), worker: usize) {
         let tasks = self.tasks.load(Ordering::Relaxed);
         loop {
             let i = self.next.fetch_add(1, Ordering::Relaxed);
             if i >= tasks {
                 return;
             }
-            task(i);
+            task(i, worker);
         }
     }
 }
 
 /// A worker's life.
-fn work(shared: &Shared) {
+fn work(shared: &Shared, number: usize) {
     let mut seen = 0;
     loop {
         let mut looks = 0;
@@ -173,7 +182,7 @@ fn work(shared: &Shared) {
         if let Some(task) = unsafe { *shared.task.get() } {
             // SAFETY: the caller keeps the closure alive until `busy` is 0.
             let task = unsafe { &*task };
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shared.take_tasks(task)));
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shared.take_tasks(task, number)));
             if outcome.is_err() {
                 shared.panicked.store(true, Ordering::Relaxed);
             }

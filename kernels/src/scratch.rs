@@ -52,17 +52,14 @@ impl Buffer {
         if !self.data.is_null() {
             // SAFETY: allocated in `grow` with this very size and alignment.
             unsafe { dealloc(self.data, Layout::from_size_align_unchecked(self.bytes, ALIGN)) };
-            *self = Self::default();
+            (self.data, self.bytes) = (std::ptr::null_mut(), 0);
         }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if !self.data.is_null() {
-            // SAFETY: as in `free`; nothing uses the buffer after this.
-            unsafe { dealloc(self.data, Layout::from_size_align_unchecked(self.bytes, ALIGN)) };
-        }
+        self.free();
     }
 }
 

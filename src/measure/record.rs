@@ -143,19 +143,25 @@ pub struct CaseResult {
     /// Kept samples.
     pub samples: usize,
     /// Median over the rounds of the time of one call (the mean over a contestant's turns in that round).
+    #[serde(deserialize_with = "lost::number")]
     pub median_ns: f64,
     /// Fastest time of one call.
+    #[serde(deserialize_with = "lost::number")]
     pub min_ns: f64,
     /// Bounds of the median's 95 percent interval (order statistics); the whole range, which covers less, below 6 rounds.
+    #[serde(deserialize_with = "lost::pair")]
     pub interval_ns: (f64, f64),
     /// Work over median time, in giga-units a second (GFLOP/s or GB/s).
+    #[serde(deserialize_with = "lost::number")]
     pub rate: f64,
     /// Percent of the peak, by the fastest sample against the fastest probe of the run (in bytes: against the case's
     /// contestant `copy`; 0 if it has none).
+    #[serde(deserialize_with = "lost::number")]
     pub percent_of_peak: f64,
     /// Median over rounds of (peer's time / this contestant's time), for each other contestant: above 1 is faster than the peer.
     pub ratios: Vec<Ratio>,
     /// Largest |got - oracle| over its bound before timing: at most 1.
+    #[serde(deserialize_with = "lost::number")]
     pub error_over_bound: f64,
 }
 
@@ -165,8 +171,10 @@ pub struct Ratio {
     /// The other contestant.
     pub peer: String,
     /// Median over the kept rounds.
+    #[serde(deserialize_with = "lost::number")]
     pub median: f64,
     /// Its 95 percent interval.
+    #[serde(deserialize_with = "lost::pair")]
     pub interval: (f64, f64),
 }
 
@@ -232,6 +240,7 @@ pub struct Training {
     /// Trained numbers in the model.
     pub parameters: usize,
     /// Mean loss of the untrained model on the training set's first batch.
+    #[serde(deserialize_with = "lost::number")]
     pub first_loss: f64,
     /// One entry an epoch.
     pub epochs: Vec<Epoch>,
@@ -243,16 +252,22 @@ pub struct Epoch {
     /// From 1.
     pub epoch: usize,
     /// Sum of the rows' losses while training, over the rows.
+    #[serde(deserialize_with = "lost::number")]
     pub train_loss: f64,
     /// Mean loss on the test set after the epoch.
+    #[serde(deserialize_with = "lost::number")]
     pub test_loss: f64,
     /// Share of the training set that is right after the epoch.
+    #[serde(deserialize_with = "lost::number")]
     pub train_acc: f64,
     /// Share of the test set that is right after the epoch.
+    #[serde(deserialize_with = "lost::number")]
     pub test_acc: f64,
     /// The whole epoch, evaluations included.
+    #[serde(deserialize_with = "lost::number")]
     pub seconds: f64,
     /// Rows a second in the training part.
+    #[serde(deserialize_with = "lost::number")]
     pub samples_per_s: f64,
 }
 
@@ -273,7 +288,23 @@ pub struct Check {
     /// Cases run.
     pub cases: usize,
     /// Largest error over its bound; at most 1 when right.
+    #[serde(deserialize_with = "lost::number")]
     pub error_over_bound: f64,
     /// Whether every case was within its bound; false if any was NaN.
     pub passed: bool,
+}
+
+/// JSON has no NaN or infinity: serde_json writes both as null, and would then refuse to read the record of the very run
+/// that somebody wants to look at. A null comes back as NaN.
+mod lost {
+    use serde::{Deserialize, Deserializer};
+
+    pub fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+        Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
+    }
+
+    pub fn pair<'de, D: Deserializer<'de>>(from: D) -> Result<(f64, f64), D::Error> {
+        let (low, high): (Option<f64>, Option<f64>) = Deserialize::deserialize(from)?;
+        Ok((low.unwrap_or(f64::NAN), high.unwrap_or(f64::NAN)))
+    }
 }

@@ -1,6 +1,7 @@
 //! What happens to a product's tile before it leaves for C.
 
-use crate::{Activation, Float, MatRef};
+use super::Shape;
+use crate::{Activation, Float, MatRef, ShapeError};
 
 /// What is done to `t = alpha * A * B + beta * C` before it is stored, in this order, each step optional:
 /// `t += bias` (one value a column), `t = activation(t)`, `t *= derivative(saved)`.
@@ -45,6 +46,59 @@ impl<'a, T: Float> Epilogue<'a, T> {
         Self {
             derivative: Some((activation, saved)),
             ..self
+        }
+    }
+
+    /// Whether it does nothing.
+    pub(crate) fn is_none(&self) -> bool {
+        self.bias.is_none() && self.activation == Activation::Identity && self.derivative.is_none()
+    }
+
+    /// Whether its operands fit C.
+    pub(crate) fn check(&self, shape: Shape) -> Result<(), ShapeError> {
+        if let Some(bias) = self.bias
+            && bias.len() != shape.n
+        {
+            return Err(ShapeError::Length {
+                operation: "gemm",
+                operand: "the epilogue's bias",
+                got: bias.len(),
+                expected: shape.n,
+            });
+        }
+        let Some((_, saved)) = self.derivative else {
+            return Ok(());
+        };
+        if (saved.rows(), saved.cols()) != (shape.m, shape.n) {
+            return Err(ShapeError::Shape {
+                operation: "gemm",
+                operand: "the epilogue's saved matrix",
+                got: (saved.rows(), saved.cols()),
+                expected: (shape.m, shape.n),
+            });
+        }
+        if saved.cols() > 1 && saved.col_stride() != 1 {
+            return Err(ShapeError::ColumnStride {
+                operation: "gemm",
+                operand: "the epilogue's saved matrix",
+                col_stride: saved.col_stride(),
+            });
+        }
+        Ok(())
+    }
+
+    /// For one element.
+    pub(crate) fn apply(&self, x: T, row: usize, col: usize) -> T {
+        let mut x = x;
+        if let Some(bias) = self.bias {
+            x = x.plus(bias[col]);
+        }
+        if self.activation == Activation::Relu && x < T::ZERO {
+            x = T::ZERO;
+        }
+        match self.derivative {
+            Some((Activation::Relu, saved)) if !saved.get(row, col).is_some_and(|saved| *saved > T::ZERO) => T::ZERO,
+            _ => x,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Simd};
+use super::{Block, Kernel, Simd};
 use crate::Float;
 
 /// Proof that the CPU has AVX2 and FMA.
@@ -14,6 +14,15 @@ impl Avx2 {
     #[inline]
     pub fn new() -> Option<Self> {
         (std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+
+    /// The token without a test.
+    ///
+    /// # Safety
+    /// The features are there.
+    #[inline(always)]
+    pub(crate) unsafe fn assume() -> Self {
+        Self(())
     }
 
     /// Runs `kernel` in a function that enables the features.
@@ -66,7 +75,7 @@ macro_rules! avx2 {
         $t:ident, $lanes:literal, $vector:ident, $first:ident, splat $splat:ident, zero $zero:ident, load $load:ident, store $store:ident,
         stream $stream:ident, maskload $maskload:ident, maskstore $maskstore:ident, to_int $to_int:ident, from_int $from_int:ident,
         add $add:ident, sub $sub:ident, mul $mul:ident, div $div:ident, fma $fma:ident, max $max:ident, min $min:ident,
-        sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident,
+        sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident, transpose $transpose:ident,
         and $and:ident, or $or:ident, andnot $andnot:ident, movemask $movemask:ident, first_lane $first_lane:ident,
         bits $bits:ident, mantissa $mantissa:literal, bias $bias:literal, shl $shl:ident, shr $shr:ident, addi $addi:ident, subi $subi:ident,
         splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident
@@ -172,6 +181,21 @@ macro_rules! avx2 {
                 unsafe { $blend(b, a, m) }
             }
             #[inline(always)]
+            unsafe fn transpose(self, from: Block<$t>, to: *mut $t, pitch: usize, keep: $vector) {
+                let mut rows = [<Self as Simd<$t>>::splat(self, 0.0); $lanes];
+                for i in 0..$lanes {
+                    // SAFETY: the caller vouches for the block.
+                    rows[i] = unsafe { from.load(self, i) };
+                }
+                let columns = $transpose(self, rows);
+                for p in 0..$lanes {
+                    if p < from.cols {
+                        // SAFETY: the caller vouches for `cols` rows of the lanes in keep.
+                        unsafe { self.store_masked(to.add(p * pitch), keep, columns[p]) };
+                    }
+                }
+            }
+            #[inline(always)]
             fn abs(self, a: $vector) -> $vector {
                 // SAFETY: as in splat.
                 unsafe { $andnot($splat(-0.0), a) }
@@ -250,11 +274,54 @@ macro_rules! avx2 {
     };
 }
 
+/// Pairs, then fours within each half, then the halves.
+#[inline(always)]
+fn transpose_8x8(_: Avx2, r: [__m256; 8]) -> [__m256; 8] {
+    // SAFETY: the token proves the features.
+    unsafe {
+        let mut t = r;
+        for i in 0..4 {
+            t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+            t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+        }
+        let mut q = t;
+        for i in 0..2 {
+            let b = 4 * i;
+            q[b] = _mm256_shuffle_ps::<0x44>(t[b], t[b + 2]);
+            q[b + 1] = _mm256_shuffle_ps::<0xEE>(t[b], t[b + 2]);
+            q[b + 2] = _mm256_shuffle_ps::<0x44>(t[b + 1], t[b + 3]);
+            q[b + 3] = _mm256_shuffle_ps::<0xEE>(t[b + 1], t[b + 3]);
+        }
+        let mut c = q;
+        for i in 0..4 {
+            c[i] = _mm256_permute2f128_ps::<0x20>(q[i], q[i + 4]);
+            c[i + 4] = _mm256_permute2f128_ps::<0x31>(q[i], q[i + 4]);
+        }
+        c
+    }
+}
+
+/// Pairs, then the halves.
+#[inline(always)]
+fn transpose_4x4(_: Avx2, r: [__m256d; 4]) -> [__m256d; 4] {
+    // SAFETY: the token proves the features.
+    unsafe {
+        let (a, b) = (_mm256_unpacklo_pd(r[0], r[1]), _mm256_unpackhi_pd(r[0], r[1]));
+        let (c, d) = (_mm256_unpacklo_pd(r[2], r[3]), _mm256_unpackhi_pd(r[2], r[3]));
+        [
+            _mm256_permute2f128_pd::<0x20>(a, c),
+            _mm256_permute2f128_pd::<0x20>(b, d),
+            _mm256_permute2f128_pd::<0x31>(a, c),
+            _mm256_permute2f128_pd::<0x31>(b, d),
+        ]
+    }
+}
+
 avx2!(
     f32, 8, __m256, FIRST_32, splat _mm256_set1_ps, zero _mm256_setzero_ps, load _mm256_loadu_ps, store _mm256_storeu_ps,
     stream _mm256_stream_ps, maskload _mm256_maskload_ps, maskstore _mm256_maskstore_ps, to_int _mm256_castps_si256, from_int _mm256_castsi256_ps,
     add _mm256_add_ps, sub _mm256_sub_ps, mul _mm256_mul_ps, div _mm256_div_ps, fma _mm256_fmadd_ps, max _mm256_max_ps, min _mm256_min_ps,
-    sqrt _mm256_sqrt_ps, round _mm256_round_ps, cmp _mm256_cmp_ps, blend _mm256_blendv_ps,
+    sqrt _mm256_sqrt_ps, round _mm256_round_ps, cmp _mm256_cmp_ps, blend _mm256_blendv_ps, transpose transpose_8x8,
     and _mm256_and_ps, or _mm256_or_ps, andnot _mm256_andnot_ps, movemask _mm256_movemask_ps, first_lane _mm256_cvtss_f32,
     bits i32, mantissa 23, bias 127.0, shl _mm256_slli_epi32, shr _mm256_srli_epi32, addi _mm256_add_epi32, subi _mm256_sub_epi32,
     splati _mm256_set1_epi32, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 eight_bytes
@@ -263,7 +330,7 @@ avx2!(
     f64, 4, __m256d, FIRST_64, splat _mm256_set1_pd, zero _mm256_setzero_pd, load _mm256_loadu_pd, store _mm256_storeu_pd,
     stream _mm256_stream_pd, maskload _mm256_maskload_pd, maskstore _mm256_maskstore_pd, to_int _mm256_castpd_si256, from_int _mm256_castsi256_pd,
     add _mm256_add_pd, sub _mm256_sub_pd, mul _mm256_mul_pd, div _mm256_div_pd, fma _mm256_fmadd_pd, max _mm256_max_pd, min _mm256_min_pd,
-    sqrt _mm256_sqrt_pd, round _mm256_round_pd, cmp _mm256_cmp_pd, blend _mm256_blendv_pd,
+    sqrt _mm256_sqrt_pd, round _mm256_round_pd, cmp _mm256_cmp_pd, blend _mm256_blendv_pd, transpose transpose_4x4,
     and _mm256_and_pd, or _mm256_or_pd, andnot _mm256_andnot_pd, movemask _mm256_movemask_pd, first_lane _mm256_cvtsd_f64,
     bits i64, mantissa 52, bias 1023.0, shl _mm256_slli_epi64, shr _mm256_srli_epi64, addi _mm256_add_epi64, subi _mm256_sub_epi64,
     splati _mm256_set1_epi64x, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 four_bytes

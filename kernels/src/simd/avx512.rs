@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Simd};
+use super::{Block, Kernel, Simd};
 use crate::Float;
 
 /// Proof that the CPU has AVX-512 F, DQ, BW and VL, and AVX2 and FMA beside them.
@@ -20,6 +20,15 @@ impl Avx512 {
             && std::arch::is_x86_feature_detected!("avx2")
             && std::arch::is_x86_feature_detected!("fma"))
         .then_some(Self(()))
+    }
+
+    /// The token without a test.
+    ///
+    /// # Safety
+    /// The features are there.
+    #[inline(always)]
+    pub(crate) unsafe fn assume() -> Self {
+        Self(())
     }
 
     /// Runs `kernel` in a function that enables the features.
@@ -67,6 +76,7 @@ macro_rules! avx512 {
         $t:ident, $lanes:literal, $vector:ident, $mask:ident, splat $splat:ident, load $load:ident, store $store:ident, stream $stream:ident,
         maskload $maskload:ident, maskstore $maskstore:ident, add $add:ident, sub $sub:ident, mul $mul:ident, div $div:ident,
         fma $fma:ident, max $max:ident, min $min:ident, sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident,
+        transpose $transpose:ident,
         and $and:ident, or $or:ident, andnot $andnot:ident, first_lane $first_lane:ident, scalef $scalef:ident, to_int $to_int:ident, from_int $from_int:ident,
         bits $bits:ident, mantissa $mantissa:literal, bias $bias:literal, shl $shl:ident, shr $shr:ident, addi $addi:ident,
         splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident
@@ -175,6 +185,21 @@ macro_rules! avx512 {
                 unsafe { $blend(m, b, a) }
             }
             #[inline(always)]
+            unsafe fn transpose(self, from: Block<$t>, to: *mut $t, pitch: usize, keep: $mask) {
+                let mut rows = [<Self as Simd<$t>>::splat(self, 0.0); $lanes];
+                for i in 0..$lanes {
+                    // SAFETY: the caller vouches for the block.
+                    rows[i] = unsafe { from.load(self, i) };
+                }
+                let columns = $transpose(self, rows);
+                for p in 0..$lanes {
+                    if p < from.cols {
+                        // SAFETY: the caller vouches for `cols` rows of the lanes in keep.
+                        unsafe { self.store_masked(to.add(p * pitch), keep, columns[p]) };
+                    }
+                }
+            }
+            #[inline(always)]
             fn abs(self, a: $vector) -> $vector {
                 // SAFETY: as in splat.
                 unsafe { $andnot($splat(-0.0), a) }
@@ -246,10 +271,71 @@ macro_rules! avx512 {
     };
 }
 
+/// Pairs, fours within each quarter, then the quarters in two steps.
+#[inline(always)]
+fn transpose_16x16(_: Avx512, r: [__m512; 16]) -> [__m512; 16] {
+    // SAFETY: the token proves the features.
+    unsafe {
+        let mut t = r;
+        for i in 0..8 {
+            t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+            t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+        }
+        // q[4 g + j] holds, in each quarter h, column 4 h + j of rows 4 g to 4 g + 3.
+        let mut q = t;
+        for g in 0..4 {
+            let b = 4 * g;
+            q[b] = _mm512_shuffle_ps::<0x44>(t[b], t[b + 2]);
+            q[b + 1] = _mm512_shuffle_ps::<0xEE>(t[b], t[b + 2]);
+            q[b + 2] = _mm512_shuffle_ps::<0x44>(t[b + 1], t[b + 3]);
+            q[b + 3] = _mm512_shuffle_ps::<0xEE>(t[b + 1], t[b + 3]);
+        }
+        let mut c = q;
+        for j in 0..4 {
+            let low = _mm512_shuffle_f32x4::<0x88>(q[j], q[4 + j]); // quarters 0 and 2 of both
+            let high = _mm512_shuffle_f32x4::<0xDD>(q[j], q[4 + j]); // quarters 1 and 3
+            let low2 = _mm512_shuffle_f32x4::<0x88>(q[8 + j], q[12 + j]);
+            let high2 = _mm512_shuffle_f32x4::<0xDD>(q[8 + j], q[12 + j]);
+            c[j] = _mm512_shuffle_f32x4::<0x88>(low, low2);
+            c[4 + j] = _mm512_shuffle_f32x4::<0x88>(high, high2);
+            c[8 + j] = _mm512_shuffle_f32x4::<0xDD>(low, low2);
+            c[12 + j] = _mm512_shuffle_f32x4::<0xDD>(high, high2);
+        }
+        c
+    }
+}
+
+/// Pairs, then the quarters in two steps.
+#[inline(always)]
+fn transpose_8x8(_: Avx512, r: [__m512d; 8]) -> [__m512d; 8] {
+    // SAFETY: the token proves the features.
+    unsafe {
+        // t[2 g + j] holds, in each quarter h, column 2 h + j of rows 2 g and 2 g + 1.
+        let mut t = r;
+        for g in 0..4 {
+            t[2 * g] = _mm512_unpacklo_pd(r[2 * g], r[2 * g + 1]);
+            t[2 * g + 1] = _mm512_unpackhi_pd(r[2 * g], r[2 * g + 1]);
+        }
+        let mut c = t;
+        for j in 0..2 {
+            let low = _mm512_shuffle_f64x2::<0x88>(t[j], t[2 + j]);
+            let high = _mm512_shuffle_f64x2::<0xDD>(t[j], t[2 + j]);
+            let low2 = _mm512_shuffle_f64x2::<0x88>(t[4 + j], t[6 + j]);
+            let high2 = _mm512_shuffle_f64x2::<0xDD>(t[4 + j], t[6 + j]);
+            c[j] = _mm512_shuffle_f64x2::<0x88>(low, low2);
+            c[2 + j] = _mm512_shuffle_f64x2::<0x88>(high, high2);
+            c[4 + j] = _mm512_shuffle_f64x2::<0xDD>(low, low2);
+            c[6 + j] = _mm512_shuffle_f64x2::<0xDD>(high, high2);
+        }
+        c
+    }
+}
+
 avx512!(
     f32, 16, __m512, __mmask16, splat _mm512_set1_ps, load _mm512_loadu_ps, store _mm512_storeu_ps, stream _mm512_stream_ps,
     maskload _mm512_maskz_loadu_ps, maskstore _mm512_mask_storeu_ps, add _mm512_add_ps, sub _mm512_sub_ps, mul _mm512_mul_ps, div _mm512_div_ps,
     fma _mm512_fmadd_ps, max _mm512_max_ps, min _mm512_min_ps, sqrt _mm512_sqrt_ps, round _mm512_roundscale_ps, cmp _mm512_cmp_ps_mask, blend _mm512_mask_blend_ps,
+    transpose transpose_16x16,
     and _mm512_and_ps, or _mm512_or_ps, andnot _mm512_andnot_ps, first_lane _mm512_cvtss_f32, scalef _mm512_scalef_ps, to_int _mm512_castps_si512, from_int _mm512_castsi512_ps,
     bits i32, mantissa 23, bias 127.0, shl _mm512_slli_epi32, shr _mm512_srli_epi32, addi _mm512_add_epi32,
     splati _mm512_set1_epi32, andi _mm512_and_si512, ori _mm512_or_si512, load_u8 sixteen_bytes
@@ -258,6 +344,7 @@ avx512!(
     f64, 8, __m512d, __mmask8, splat _mm512_set1_pd, load _mm512_loadu_pd, store _mm512_storeu_pd, stream _mm512_stream_pd,
     maskload _mm512_maskz_loadu_pd, maskstore _mm512_mask_storeu_pd, add _mm512_add_pd, sub _mm512_sub_pd, mul _mm512_mul_pd, div _mm512_div_pd,
     fma _mm512_fmadd_pd, max _mm512_max_pd, min _mm512_min_pd, sqrt _mm512_sqrt_pd, round _mm512_roundscale_pd, cmp _mm512_cmp_pd_mask, blend _mm512_mask_blend_pd,
+    transpose transpose_8x8,
     and _mm512_and_pd, or _mm512_or_pd, andnot _mm512_andnot_pd, first_lane _mm512_cvtsd_f64, scalef _mm512_scalef_pd, to_int _mm512_castpd_si512, from_int _mm512_castsi512_pd,
     bits i64, mantissa 52, bias 1023.0, shl _mm512_slli_epi64, shr _mm512_srli_epi64, addi _mm512_add_epi64,
     splati _mm512_set1_epi64, andi _mm512_and_si512, ori _mm512_or_si512, load_u8 eight_bytes

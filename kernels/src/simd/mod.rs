@@ -61,6 +61,18 @@ pub trait Simd<T: Float>: Copy + Send + Sync + 'static {
     /// `p` is valid for writes of the lanes in `m`.
     unsafe fn store_masked(self, p: *mut T, m: Self::M, v: Self::V);
 
+    /// Hint that the line at `p` is needed soon. `p` may point anywhere.
+    #[inline(always)]
+    fn prefetch(self, p: *const T) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch never faults, and every x86-64 has it.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = p;
+    }
+
     /// `a + b`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`.
@@ -85,6 +97,12 @@ pub trait Simd<T: Float>: Copy + Send + Sync + 'static {
     fn eq(self, a: Self::V, b: Self::V) -> Self::M;
     /// `a` in the lanes of `m`, `b` elsewhere.
     fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V;
+    /// Transposes a block of at most `LANES` x `LANES`: element (i, p) goes from `from[i * row + p]` to
+    /// `to[p * pitch + i]`. Of each of the `cols` rows of `to`, the lanes in `keep` are written: zero from `rows` on.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `rows` rows of `cols` elements, `to` for writes of `cols` rows of the lanes in `keep`.
+    unsafe fn transpose(self, from: Block<T>, to: *mut T, pitch: usize, keep: Self::M);
     /// `|a|`: the sign bit cleared, of a NaN too.
     fn abs(self, a: Self::V) -> Self::V;
     /// `magnitude` with the sign bit of `sign`.
@@ -112,6 +130,41 @@ pub trait Simd<T: Float>: Copy + Send + Sync + 'static {
     fn sum(self, a: Self::V) -> T;
     /// The largest lane, by the rule of [`Simd::max`].
     fn largest(self, a: Self::V) -> T;
+}
+
+/// A block to be transposed.
+#[derive(Debug, Clone, Copy)]
+pub struct Block<T> {
+    /// Element (0, 0).
+    pub data: *const T,
+    /// Elements from one row to the next; those of a row are neighbours.
+    pub row: usize,
+    /// Rows, at most `LANES`.
+    pub rows: usize,
+    /// Columns, at most `LANES`.
+    pub cols: usize,
+}
+
+impl<T: Float> Block<T> {
+    /// Row `i`, zero outside the block.
+    ///
+    /// # Safety
+    /// The block is valid for reads.
+    #[inline(always)]
+    unsafe fn load<S: Simd<T>>(self, s: S, i: usize) -> S::V {
+        if i >= self.rows {
+            return s.splat(T::ZERO);
+        }
+        // SAFETY: row `i` lies in the block.
+        unsafe {
+            let row = self.data.add(i * self.row);
+            if self.cols == S::LANES {
+                s.load(row)
+            } else {
+                s.load_masked(row, s.first(self.cols))
+            }
+        }
+    }
 }
 
 /// Code that runs on any ISA's vectors: the body of [`Float::run_on`]. `run` must be `#[inline(always)]`.

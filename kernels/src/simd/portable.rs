@@ -1,7 +1,7 @@
 //! Plain Rust: 16 lanes of f32, 8 of f64, so that the AVX-512 geometry runs on any machine. It multiplies, then adds:
 //! without FMA, `mul_add` would call libm for every element.
 
-use super::Simd;
+use super::{Block, Simd};
 
 /// Needs no feature.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +108,24 @@ macro_rules! portable {
             #[inline(always)]
             fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V {
                 std::array::from_fn(|i| if m[i] { a[i] } else { b[i] })
+            }
+            #[inline(always)]
+            unsafe fn transpose(self, from: Block<$t>, to: *mut $t, pitch: usize, keep: Self::M) {
+                for p in 0..from.cols {
+                    for i in 0..$lanes {
+                        if keep[i] {
+                            // SAFETY: the caller vouches for the block and for the lanes in keep.
+                            unsafe {
+                                let x = if i < from.rows {
+                                    from.data.add(i * from.row + p).read()
+                                } else {
+                                    0.0
+                                };
+                                to.add(p * pitch + i).write(x);
+                            }
+                        }
+                    }
+                }
             }
             #[inline(always)]
             fn abs(self, a: Self::V) -> Self::V {

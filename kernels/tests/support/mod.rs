@@ -1,15 +1,20 @@
-//! What the tests of the elementwise and row kernels share: contexts, numbers, guarded outputs, distances in ulp.
+//! What the kernel tests share: contexts, numbers, guarded outputs, distances in ulp; and matrices for the product.
 
 #![allow(dead_code, reason = "each test uses a part")]
+
+pub mod matrices;
 
 use tilelab_kernels::{Context, Float, Isa, Threads};
 
 /// The ISA that `TILELAB_ISA` forces, else all that this CPU has. A forced one that is missing is a failure.
 pub fn isas() -> Vec<Isa> {
-    match std::env::var("TILELAB_ISA") {
-        Ok(name) if !name.is_empty() => vec![Isa::selected().unwrap()],
-        _ => Isa::available(),
+    if std::env::var_os("TILELAB_ISA").is_some_and(|name| !name.is_empty()) {
+        return vec![Isa::selected().unwrap()];
     }
+    for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
+        println!("skipped: needs a CPU with {isa}");
+    }
+    Isa::available()
 }
 
 /// A context of one thread for each of [`isas`].
@@ -44,6 +49,16 @@ impl Random {
 
     pub fn below(&mut self, n: usize) -> usize {
         (self.bits() % n as u64) as usize
+    }
+
+    /// Uniform in [-1, 1).
+    pub fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+
+    /// Whole numbers from -`most` to `most`.
+    pub fn whole(&mut self, most: u64) -> f64 {
+        (self.bits() % (2 * most + 1)) as f64 - most as f64
     }
 
     /// `n` numbers in [low, high).

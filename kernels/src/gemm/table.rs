@@ -1,0 +1,169 @@
+//! The table of micro-kernels: every ISA, element type and tile. Tests, benches and reports iterate it.
+
+use super::microkernel::{Tile, microkernel};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+use crate::simd::{Portable, Simd};
+use crate::{Float, Isa};
+
+/// A micro-kernel, its geometry and its two forms.
+#[derive(Debug, Clone, Copy)]
+pub struct MicroKernel<T> {
+    /// Instruction set.
+    pub isa: Isa,
+    /// Rows of its tile, MR.
+    pub mr: usize,
+    /// Vectors in a row of its tile, NV.
+    pub nv: usize,
+    /// Elements in a vector.
+    pub lanes: usize,
+    pub(crate) unit: unsafe fn(&Tile<T>),
+    pub(crate) strided: unsafe fn(&Tile<T>),
+}
+
+impl<T: Float> MicroKernel<T> {
+    /// Columns of its tile, NR.
+    pub const fn nr(&self) -> usize {
+        self.nv * self.lanes
+    }
+
+    /// Its id everywhere, such as `sgemm-avx2-6x16`.
+    pub fn id(&self) -> String {
+        format!("{}gemm-{}-{}x{}", T::LETTER, self.isa, self.mr, self.nr())
+    }
+}
+
+macro_rules! entries {
+    ($t:ty, $isa:expr, $token:ty, $wrapper:ident, $nvs:tt, [$($mr:literal)*]) => {
+        [$(entries!(@row $t, $isa, $token, $wrapper, $mr, $nvs)),*]
+    };
+    (@row $t:ty, $isa:expr, $token:ty, $wrapper:ident, $mr:literal, [$($nv:literal)*]) => {
+        [$(MicroKernel {
+            isa: $isa,
+            mr: $mr,
+            nv: $nv,
+            lanes: <$token as Simd<$t>>::LANES,
+            unit: $wrapper::<$t, $mr, $nv, true>,
+            strided: $wrapper::<$t, $mr, $nv, false>,
+        }),*]
+    };
+}
+
+/// # Safety
+/// The CPU has AVX2 and FMA, and what [`microkernel`] asks.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<T: Float, const MR: usize, const NV: usize, const UNIT: bool>(tile: &Tile<T>)
+where
+    Avx2: Simd<T>,
+{
+    // SAFETY: the caller's promises.
+    unsafe { microkernel::<T, Avx2, MR, NV, UNIT>(Avx2::assume(), tile) }
+}
+
+/// # Safety
+/// The CPU has AVX-512 F, DQ, BW, VL, and what [`microkernel`] asks.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
+unsafe fn avx512<T: Float, const MR: usize, const NV: usize, const UNIT: bool>(tile: &Tile<T>)
+where
+    Avx512: Simd<T>,
+{
+    // SAFETY: the caller's promises.
+    unsafe { microkernel::<T, Avx512, MR, NV, UNIT>(Avx512::assume(), tile) }
+}
+
+/// # Safety
+/// What [`microkernel`] asks.
+unsafe fn portable<T: Float, const MR: usize, const NV: usize, const UNIT: bool>(tile: &Tile<T>)
+where
+    Portable: Simd<T>,
+{
+    // SAFETY: the caller's promises.
+    unsafe { microkernel::<T, Portable, MR, NV, UNIT>(Portable, tile) }
+}
+
+macro_rules! table {
+    ($name:ident, $t:ty) => {
+        /// Micro-kernels of this element type, every ISA that the target knows: rows MR from 1 up, in them NV from 1 up.
+        pub(crate) const $name: &[MicroKernel<$t>] = {
+            #[cfg(target_arch = "x86_64")]
+            const AVX512: [[MicroKernel<$t>; 2]; 14] =
+        entries!($t, Isa::Avx512, Avx512, avx512, [1 2], [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
+            #[cfg(target_arch = "x86_64")]
+    const AVX2: [[MicroKernel<$t>; 2]; 6] = entries!($t, Isa::Avx2, Avx2, avx2, [1 2], [1 2 3 4 5 6]);
+            const PORTABLE: [[MicroKernel<$t>; 2]; 14] =
+        entries!($t, Isa::Portable, Portable, portable, [1 2], [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
+            #[cfg(target_arch = "x86_64")]
+            const ALL: [MicroKernel<$t>; 68] = join(&[
+                AVX512.as_flattened(),
+                AVX2.as_flattened(),
+                PORTABLE.as_flattened(),
+            ]);
+            #[cfg(not(target_arch = "x86_64"))]
+            const ALL: [MicroKernel<$t>; 28] = join(&[PORTABLE.as_flattened()]);
+            &ALL
+        };
+    };
+}
+
+/// One table from several.
+const fn join<T: Copy, const N: usize>(parts: &[&[MicroKernel<T>]]) -> [MicroKernel<T>; N] {
+    let mut all = [parts[0][0]; N];
+    let (mut part, mut i, mut n) = (0, 0, 0);
+    while part < parts.len() {
+        while i < parts[part].len() {
+            all[n] = parts[part][i];
+            (i, n) = (i + 1, n + 1);
+        }
+        (part, i) = (part + 1, 0);
+    }
+    assert!(n == N);
+    all
+}
+
+table!(KERNELS_F32, f32);
+table!(KERNELS_F64, f64);
+
+/// The kernels of one ISA, by tile.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kernels<T: 'static> {
+    all: &'static [MicroKernel<T>],
+    /// The largest MR.
+    pub mr: usize,
+    /// The largest NV.
+    pub nv: usize,
+    /// Elements in a vector.
+    pub lanes: usize,
+}
+
+impl<T: Float> Kernels<T> {
+    /// Those of `isa`; the context has made sure that the CPU has it.
+    pub(crate) fn of(isa: Isa) -> Self {
+        let from = T::KERNELS.iter().position(|kernel| kernel.isa == isa).unwrap_or(0);
+        let all = &T::KERNELS[from..];
+        let len = all.iter().take_while(|kernel| kernel.isa == all[0].isa).count();
+        let largest = all[len - 1];
+        Self {
+            all: &all[..len],
+            mr: largest.mr,
+            nv: largest.nv,
+            lanes: largest.lanes,
+        }
+    }
+
+    /// Columns of the largest tile.
+    pub(crate) fn nr(&self) -> usize {
+        self.nv * self.lanes
+    }
+
+    /// The kernel of exactly `mr` rows and the fewest vectors that cover `nr` columns.
+    pub(crate) fn covering(&self, mr: usize, nr: usize) -> &'static MicroKernel<T> {
+        &self.all[(mr - 1) * self.nv + nr.div_ceil(self.lanes) - 1]
+    }
+
+    /// The largest tile's.
+    pub(crate) fn largest(&self) -> &'static MicroKernel<T> {
+        self.covering(self.mr, self.nr())
+    }
+}

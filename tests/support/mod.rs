@@ -1,0 +1,17 @@
+//! What test files share.
+#![allow(dead_code)] // Each test file uses its part.
+
+pub mod browser;
+pub mod records;
+
+/// Whether a test may go on. A tool that this machine lacks skips the test, unless `TILELAB_REQUIRE_ALL=1`.
+pub fn needs(tool: &str, found: bool) -> bool {
+    if !found {
+        assert!(
+            std::env::var("TILELAB_REQUIRE_ALL").as_deref() != Ok("1"),
+            "needs {tool}, and TILELAB_REQUIRE_ALL=1"
+        );
+        println!("skipped: needs {tool}");
+    }
+    found
+}
