@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test file uses its part.
 
 pub mod browser;
+pub mod fashion_mnist;
 pub mod records;
 
 /// Whether a test may go on. A tool that this machine lacks skips the test, unless `TILELAB_REQUIRE_ALL=1`.
