@@ -6,6 +6,7 @@ use std::str::FromStr;
 use rand::RngExt;
 use rand_distr::StandardNormal;
 
+use super::number;
 use super::random::{Purpose, stream};
 
 /// Distribution of the weights before training.
@@ -40,7 +41,7 @@ impl Default for Init {
 impl fmt::Display for Init {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Normal { sigma } = self;
-        write!(f, "normal:{sigma}")
+        write!(f, "normal:{}", number(*sigma))
     }
 }
 

@@ -74,7 +74,7 @@ impl Model {
             .windows(2)
             .try_fold(0usize, |sum, pair| sum.checked_add(count(pair)?));
         // The host handles any of it as f64, and no allocation exceeds isize::MAX.
-        if !total.is_some_and(|total| total <= isize::MAX as usize / 8) {
+        if total.is_none_or(|total| total > isize::MAX as usize / 8) {
             return Err(ModelError::Large(shown()));
         }
         Ok(Self {

@@ -48,7 +48,7 @@ pub enum Op {
         /// Written: derivative by f's input.
         out: BufferId,
     },
-    /// losses_i <- -log softmax(logits_i)[label_i], and gradient <- scale * (softmax(logits) - onehot(labels)).
+    /// losses_i <- -log softmax(logits_i)\[label_i\], and gradient <- scale * (softmax(logits) - onehot(labels)).
     SoftmaxCrossEntropy {
         /// m x q.
         logits: BufferId,
@@ -61,7 +61,7 @@ pub enum Op {
         /// m x q, written.
         gradient: BufferId,
     },
-    /// losses_i <- -log softmax(logits_i)[label_i].
+    /// losses_i <- -log softmax(logits_i)\[label_i\].
     CrossEntropy {
         /// m x q.
         logits: BufferId,

@@ -3,6 +3,7 @@
 //! Inputs are rounded to f32 before they are written, so that both sides start from the same numbers. Bounds are derived from
 //! the operation (each says how), with `eps` the distance from 1 to the next number of the device's type, and written so that
 //! NaN fails.
+#![allow(clippy::unwrap_used)] // A test may panic.
 
 mod fusion;
 mod operations;

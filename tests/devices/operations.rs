@@ -183,10 +183,16 @@ fn elementwise() {
             ),
         ];
         for (op, name, roundings) in cases {
-            each(&few, &[op.clone()], &inputs, &labels, |what, got, want, eps| {
-                let (got, want) = (got.read(name).unwrap(), want.read(name).unwrap());
-                assert_within(&format!("{} {what}", op.name()), &got, &want, |_| roundings * eps);
-            });
+            each(
+                &few,
+                std::slice::from_ref(&op),
+                &inputs,
+                &labels,
+                |what, got, want, eps| {
+                    let (got, want) = (got.read(name).unwrap(), want.read(name).unwrap());
+                    assert_within(&format!("{} {what}", op.name()), &got, &want, |_| roundings * eps);
+                },
+            );
         }
     }
 }

@@ -8,14 +8,14 @@ use tilelab_kernels::Activation;
 
 use super::{CHECKED, assert_within, eps, floats, labels, open, random};
 
-pub const WIDTHS: [usize; 4] = [13, 21, 8, 5];
-pub const ROWS: usize = 19;
+pub(super) const WIDTHS: [usize; 4] = [13, 21, 8, 5];
+pub(super) const ROWS: usize = 19;
 
-pub fn model() -> Model {
+pub(super) fn model() -> Model {
     Model::new(&WIDTHS, Activation::Relu).unwrap()
 }
 
-pub fn lowering(model: &Model, float: Element) -> Lowering<'_> {
+pub(super) fn lowering(model: &Model, float: Element) -> Lowering<'_> {
     Lowering {
         model,
         float,
@@ -24,7 +24,7 @@ pub fn lowering(model: &Model, float: Element) -> Lowering<'_> {
     }
 }
 
-pub fn args(rows: usize) -> StepArgs {
+pub(super) fn args(rows: usize) -> StepArgs {
     StepArgs {
         lr: 0.1,
         decay: 1.0 - 0.1 * 0.01,
@@ -34,7 +34,7 @@ pub fn args(rows: usize) -> StepArgs {
 }
 
 /// Names and first values of all parameters.
-pub fn parameters(model: &Model) -> Vec<(String, Vec<f64>)> {
+pub(super) fn parameters(model: &Model) -> Vec<(String, Vec<f64>)> {
     let layer = |l: usize| {
         let layer = model.layer(l);
         let weights = Init::Normal { sigma: 0.3 }.weights(5, l, layer.inputs * layer.outputs);
