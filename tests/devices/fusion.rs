@@ -106,6 +106,19 @@ fn what_somebody_else_reads_is_not_fused_away() {
     }
 }
 
+/// What is kept may be read by another program of the session.
+#[test]
+fn what_is_kept_is_not_fused_away() {
+    for name in ["dW2", "z1", "dh1"] {
+        let fused = with_more(|parts| {
+            let BufferId(id) = id(parts, name);
+            parts.buffers[id].lifetime = Lifetime::Kept;
+        });
+        assert!(has(&fused, name), "{name}");
+        assert!(!has(&fused, "dW1"), "the others are fused all the same");
+    }
+}
+
 /// A step in which an operand of a gradient's product is written again before the update: the product must not move there.
 #[test]
 fn an_update_does_not_move_past_a_write_to_its_operands() {
