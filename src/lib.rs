@@ -1,6 +1,7 @@
 //! Tilelab: kernels, an MLP trainer that runs on them, and what measures both.
 #![deny(unsafe_code)]
 
+pub mod bench;
 pub mod cli;
 pub mod data;
 pub mod device;
@@ -8,3 +9,4 @@ pub mod measure;
 pub mod mlp;
 pub mod program;
 pub mod report;
+pub mod self_test;

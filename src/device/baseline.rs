@@ -6,6 +6,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Sub};
 use tilelab_kernels::{Activation, Float};
 
 use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut};
+use super::gemm_crate;
 
 /// What plain loops compute with.
 pub(super) trait Plain:
@@ -105,39 +106,8 @@ impl<T: Plain> Arithmetic<T> for Baseline {
         c: ViewMut<'_, T>,
         finish: Finish<'_, T>,
     ) {
-        let (a, b) = (a.mat(), b.mat());
-        let (m, n, k) = (c.rows, c.cols, a.cols());
-        assert!(
-            (a.rows(), b.rows(), b.cols()) == (m, k, n) && c.data.len() == m * n,
-            "shapes of a checked program"
-        );
-        // Strides of slices in memory fit an isize.
-        let stride = |stride: usize| stride as isize;
-        // SAFETY: the matrices' shapes fit each other (asserted), and each has all the elements that its shape and strides
-        // reach (MatRef::row_major has checked A and B, the assertion C); C is borrowed exclusively, so it overlaps neither.
-        unsafe {
-            gemm::gemm(
-                m,
-                n,
-                k,
-                c.data.as_mut_ptr(),
-                1,
-                stride(n),
-                beta != T::ZERO,
-                a.as_ptr(),
-                stride(a.col_stride()),
-                stride(a.row_stride()),
-                b.as_ptr(),
-                stride(b.col_stride()),
-                stride(b.row_stride()),
-                beta,
-                alpha,
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
-            );
-        }
+        let n = c.cols;
+        gemm_crate::product(alpha, a.mat(), b.mat(), beta, c.data);
         for (i, row) in c.data.chunks_exact_mut(n).enumerate() {
             if let Some(bias) = finish.bias {
                 row.iter_mut().zip(bias).for_each(|(x, &bias)| *x += bias);

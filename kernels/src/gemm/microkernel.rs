@@ -105,14 +105,14 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
     let (mut a, mut b) = (tile.a, tile.b);
     let (a_row, a_col, b_row) = (if UNIT { 1 } else { tile.a_row }, tile.a_col, tile.b_row);
     // C's lines come in while the sums are made, a row every UNROLL steps: asked for all at once they take every fill
-    // buffer, and the panels' own lines wait behind them. Past its last row this asks for the tile below, the next one.
+    // buffer, and the panels' own lines wait behind them. Behind the last row it asks for that row again.
     let mut row = tile.c.cast_const();
-    for _ in 0..tile.kc / UNROLL {
+    for turn in 1..=tile.kc / UNROLL {
         for j in 0..NV {
             s.prefetch(row.wrapping_add(j * S::LANES));
         }
         s.prefetch(row.wrapping_add(tile.nr - 1));
-        row = row.wrapping_add(tile.c_row);
+        row = row.wrapping_add(if turn < MR { tile.c_row } else { 0 });
         for _ in 0..UNROLL {
             // SAFETY: this step lies inside both panels, the caller's promise (so below).
             unsafe { step::<T, S, MR, NV>(s, a, a_row, b, &mut acc) };
