@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 mod data;
@@ -36,9 +37,17 @@ enum Command {
 #[error("{0}")]
 pub struct Usage(pub String);
 
+/// Stopped by a signal: exit code 130.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Interrupted(pub String);
+
 /// Parses the command line, runs the command, prints one line if it fails.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
     let done = match cli.command.unwrap_or(Command::Report(report::Args::main_job())) {
         Command::Train(args) => train::run(&args),
         Command::Data(args) => data::run(&args),
@@ -49,7 +58,74 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+            ExitCode::from(match () {
+                () if error.is::<Usage>() => 2,
+                () if error.is::<Interrupted>() => 130,
+                () => 1,
+            })
         }
+    }
+}
+
+/// Help and version are printed as clap lays them out; what is wrong becomes one line.
+fn refused(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // Fails only where stdout is closed, and then nobody reads.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            eprintln!("error: a command or argument is missing; --help lists them");
+            ExitCode::from(2)
+        }
+        _ => {
+            eprintln!("{}", one_line(&error.render().to_string()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// clap's message in one line: its paragraphs but those that repeat the usage, each behind a semicolon.
+fn one_line(message: &str) -> String {
+    let paragraphs = message.trim().split("\n\n");
+    let said = paragraphs.filter(|text| !text.starts_with("Usage:") && !text.starts_with("For more information"));
+    let lines = said.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines
+        .chain(["--help lists what there is".to_owned()])
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_clap_refuses_is_one_line() {
+        let line = |args: &[&str]| one_line(&Cli::try_parse_from(args).err().unwrap().render().to_string());
+        for (args, named) in [
+            (&["trian"][..], "'trian'"),
+            (&["train", "--layer", "784,10"], "'--layer'"),
+            (&["train", "--lr"], "'--lr <LR>'"),
+            (&["train", "--lr", "x"], "'x' for '--lr <LR>'"),
+            (&["train", "more"], "'more'"),
+        ] {
+            let line = line(&[&["tilelab"], args].concat());
+            assert!(
+                !line.contains('\n') && line.starts_with("error: ") && line.contains(named),
+                "{line}"
+            );
+        }
+        assert!(
+            line(&["tilelab", "train", "--layer", "784,10"]).contains("--layers"),
+            "clap's tip is kept"
+        );
     }
 }

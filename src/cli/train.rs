@@ -1,10 +1,176 @@
-//! `tilelab train`.
+//! `tilelab train`: flags to options, outcomes to exit codes. What it prints lies in [`screen`].
+
+mod screen;
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use tilelab_kernels::{Activation, Threads};
+
+use self::screen::Screen;
+use super::{Interrupted, Usage};
+use crate::data::{Places, fashion_mnist};
+use crate::device::Device;
+use crate::measure::command_line;
+use crate::mlp::{Init, Optimizer, TrainError, TrainOptions, activation_by_name, recorded};
+
+/// Where records go.
+const RAW: &str = "reports/raw";
 
 /// What the user typed.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Widths of the layers, input first
+    #[arg(long, value_name = "N,N,..", default_value = "784,256,10", value_parser = layers)]
+    layers: Layers,
+    /// Times to go through the training set
+    #[arg(long, default_value = "10", value_parser = count, allow_hyphen_values = true)]
+    epochs: usize,
+    /// Rows of a batch
+    #[arg(long, default_value = "256", value_parser = count, allow_hyphen_values = true)]
+    batch: usize,
+    /// Learning rate
+    #[arg(long, default_value = "0.1", value_parser = above_zero, allow_hyphen_values = true)]
+    lr: f64,
+    /// Weight of the L2 regularisation, on weights and not on biases
+    #[arg(long, default_value = "0", value_parser = zero_or_above, allow_hyphen_values = true)]
+    l2: f64,
+    /// Distribution of the first weights: normal:SIGMA
+    #[arg(long, default_value = "normal:0.01", allow_hyphen_values = true)]
+    init: Init,
+    /// What follows each hidden layer: relu or identity
+    #[arg(long, default_value = "relu", value_parser = activation_by_name)]
+    activation: Activation,
+    /// Rule of an update: sgd
+    #[arg(long, default_value = "sgd")]
+    optimizer: Optimizer,
+    /// Fixes everything random
+    #[arg(long, default_value = "1", value_parser = seed, allow_hyphen_values = true)]
+    seed: u64,
+    /// Who computes: cpu, baseline, reference, or cuda:N
+    #[arg(long, default_value = "cpu")]
+    device: Device,
+    /// Threads that work on one operation; without it as many as there are CPUs
+    #[arg(long, value_parser = threads, allow_hyphen_values = true)]
+    threads: Option<Threads>,
+    /// Folder with Fashion-MNIST as IDX files; `tilelab data info` says what is used without it
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Print one JSON object a line: each epoch, then a summary
+    #[arg(long)]
+    json: bool,
+}
+
+/// `784,256,10`. A type of its own: clap takes a Vec for repeated flags.
+#[derive(Clone)]
+struct Layers(Vec<usize>);
+
+fn layers(text: &str) -> Result<Layers, String> {
+    let widths: Result<Vec<usize>, _> = text.split(',').map(|width| width.trim().parse()).collect();
+    widths
+        .map(Layers)
+        .map_err(|_| "it must be whole numbers with commas between, such as 784,256,10".to_owned())
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|&count| count > 0);
+    count.ok_or_else(|| "it must be a whole number of at least 1".to_owned())
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| format!("it must be a whole number from 0 to {}", u64::MAX))
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0);
+    value.ok_or_else(|| "it must be a finite number above 0, such as 0.1".to_owned())
+}
+
+fn zero_or_above(text: &str) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|x: &f64| x.is_finite() && *x >= 0.0);
+    value.ok_or_else(|| "it must be a finite number of at least 0, such as 0.001".to_owned())
+}
+
+fn threads(text: &str) -> Result<Threads, String> {
+    let number = text
+        .parse()
+        .map_err(|_| format!("it must be a whole number from 1 to {}", Threads::MAX))?;
+    Threads::new(number).map_err(|error| error.to_string())
+}
+
+impl Args {
+    fn options(&self) -> TrainOptions {
+        TrainOptions {
+            layers: self.layers.0.clone(),
+            activation: self.activation,
+            init: self.init,
+            optimizer: self.optimizer,
+            lr: self.lr,
+            l2: self.l2,
+            batch: self.batch,
+            epochs: self.epochs,
+            seed: self.seed,
+            device: self.device,
+            threads: self.threads.unwrap_or_else(Threads::all),
+            ..TrainOptions::default()
+        }
+    }
+}
+
+/// What did not end well, as the error that decides the exit code.
+fn failure(error: TrainError) -> anyhow::Error {
+    let line = error.to_string();
+    match error {
+        TrainError::Options(_) | TrainError::Device(_) | TrainError::Program(_) => Usage(line).into(),
+        TrainError::Interrupted { .. } => Interrupted(line).into(),
+        _ => anyhow::Error::msg(line),
+    }
+}
+
+/// Raised by SIGINT or SIGTERM: the batch is finished. A second one ends the process at once.
+fn stop_flag() -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag down and does not exit, then raises it.
+        flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
 
 /// Runs the command.
-pub fn run(_args: &Args) -> anyhow::Result<()> {
-    Ok(())
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let options = args.options();
+    let data = fashion_mnist::load(&Places::of_this_machine(args.data.as_deref())).map_err(Usage::from)?;
+    let stop = stop_flag().context("can't watch for signals")?;
+    let mut screen = Screen::new(args.json, data.train.rows, options.epochs);
+    let trained = recorded(&options, &data, false, &mut |event| {
+        let shown = screen.show(event);
+        let go_on = shown && !stop.load(Ordering::Relaxed);
+        if go_on {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    });
+    match screen.error.take() {
+        // `tilelab train | head` is no failure.
+        Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        Some(error) => return Err(error).context("can't write to stdout"),
+        None => {}
+    }
+    let mut record = trained.map_err(failure)?;
+    record.command = command_line(std::env::args_os().skip(1));
+    let path = crate::report::save(Path::new(RAW), &record).with_context(|| format!("can't write into {RAW}"))?;
+    match screen.finish(&record, &path) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test file uses its part.
 
 pub mod browser;
+pub mod cli;
 pub mod fashion_mnist;
 pub mod records;
 

@@ -1,0 +1,130 @@
+//! What the host devices differ in: how one operation is computed. Buffers, batches and metrics are common to them (`host`).
+
+use tilelab_kernels::{Activation, Float, MatMut, MatRef, ShapeError};
+
+/// A row-major matrix without gaps that is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a, T> {
+    pub(super) data: &'a [T],
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+}
+
+/// A row-major matrix without gaps that is written.
+#[derive(Debug)]
+pub(super) struct ViewMut<'a, T> {
+    pub(super) data: &'a mut [T],
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+}
+
+/// A factor of a product: a matrix, or its transpose.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Factor<'a, T> {
+    pub(super) view: View<'a, T>,
+    pub(super) transposed: bool,
+}
+
+/// What is done to an element of a product, in this order, each optional: bias, activation, derivative.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Finish<'a, T> {
+    pub(super) bias: Option<&'a [T]>,
+    pub(super) activation: Activation,
+    pub(super) derivative: Option<(Activation, View<'a, T>)>,
+}
+
+impl<'a, T> View<'a, T> {
+    /// As the kernels take it.
+    pub(super) fn mat(self) -> MatRef<'a, T> {
+        checked(MatRef::row_major(self.data, self.rows, self.cols))
+    }
+}
+
+impl<'a, T> ViewMut<'a, T> {
+    /// As the kernels take it.
+    pub(super) fn mat(self) -> MatMut<'a, T> {
+        checked(MatMut::row_major(self.data, self.rows, self.cols))
+    }
+}
+
+impl<'a, T> Factor<'a, T> {
+    /// As the kernels take it.
+    pub(super) fn mat(self) -> MatRef<'a, T> {
+        if self.transposed {
+            self.view.mat().transposed()
+        } else {
+            self.view.mat()
+        }
+    }
+}
+
+/// The result of a call whose shapes were checked when its program was built.
+///
+/// # Panics
+/// When they were not: a fault of this crate, not of its input.
+pub(super) fn checked<R>(result: Result<R, ShapeError>) -> R {
+    match result {
+        Ok(done) => done,
+        Err(error) => panic!("an operation of a checked program: {error}"),
+    }
+}
+
+/// The operations of [`crate::program::Op`], by value. Shapes have been checked.
+pub(super) trait Arithmetic<T: Float>: Send {
+    /// Id of the kernel that large products run on.
+    fn kernel(&self) -> String;
+
+    /// Threads that work on one operation.
+    fn threads(&self) -> usize;
+
+    /// out <- scale * rows of `bytes`, which has as many columns as `out`.
+    fn gather(&mut self, bytes: &[u8], rows: &[u32], scale: T, out: ViewMut<'_, T>);
+
+    /// C <- finish(alpha * A * B + beta * C); beta = 0 never reads C.
+    fn product(
+        &mut self,
+        alpha: T,
+        a: Factor<'_, T>,
+        b: Factor<'_, T>,
+        beta: T,
+        c: ViewMut<'_, T>,
+        finish: Finish<'_, T>,
+    );
+
+    /// x <- x + bias.
+    fn add_bias(&mut self, bias: &[T], x: ViewMut<'_, T>);
+
+    /// out <- f(x).
+    fn activate(&mut self, activation: Activation, x: View<'_, T>, out: ViewMut<'_, T>);
+
+    /// out <- gradient (.) f'(saved).
+    fn activate_backward(
+        &mut self,
+        activation: Activation,
+        saved: View<'_, T>,
+        gradient: View<'_, T>,
+        out: ViewMut<'_, T>,
+    );
+
+    /// Losses of the rows, and scale * (softmax - onehot).
+    fn softmax_cross_entropy(
+        &mut self,
+        logits: View<'_, T>,
+        labels: &[u8],
+        scale: T,
+        losses: &mut [T],
+        gradient: ViewMut<'_, T>,
+    );
+
+    /// Losses of the rows.
+    fn cross_entropy(&mut self, logits: View<'_, T>, labels: &[u8], losses: &mut [T]);
+
+    /// sums <- sum over rows.
+    fn column_sum(&mut self, x: View<'_, T>, sums: &mut [T]);
+
+    /// weights <- decay * weights - lr * gradient.
+    fn sgd(&mut self, decay: T, lr: T, gradient: View<'_, T>, weights: ViewMut<'_, T>);
+
+    /// Column of the largest element of each row, the first of equals.
+    fn row_argmax(&mut self, x: View<'_, T>, out: &mut [u32]);
+}

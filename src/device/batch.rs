@@ -1,0 +1,168 @@
+//! Where a step's rows come from. A batch is checked when it is built, so that running a program cannot fail.
+
+use super::DeviceError;
+use crate::program::Program;
+
+/// Rows that a session keeps at hand: bytes and labels, as the data set has them.
+#[derive(Debug, Clone, Copy)]
+pub struct Set<'a> {
+    pub(super) values: &'a [u8],
+    pub(super) labels: &'a [u8],
+    pub(super) columns: usize,
+    largest_label: u8,
+}
+
+impl<'a> Set<'a> {
+    /// `labels.len()` rows of `columns` bytes each, one after the other in `values`.
+    ///
+    /// # Errors
+    /// When the lengths do not fit together, or there is no row.
+    pub fn new(values: &'a [u8], labels: &'a [u8], columns: usize) -> Result<Self, DeviceError> {
+        match labels.iter().max() {
+            Some(&largest_label) if labels.len().checked_mul(columns) == Some(values.len()) => Ok(Self {
+                values,
+                labels,
+                columns,
+                largest_label,
+            }),
+            _ => Err(DeviceError::Set {
+                values: values.len(),
+                labels: labels.len(),
+                columns,
+            }),
+        }
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The largest label: a model needs more classes than this.
+    pub fn largest_label(&self) -> u8 {
+        self.largest_label
+    }
+}
+
+/// The rows of one step.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    pub(super) source: Source<'a>,
+    pub(super) rows: usize,
+    pub(super) checked: Checked,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// Rows of set `set` of the session.
+    Rows { set: usize, rows: &'a [u32] },
+    /// Rows as they are, row-major.
+    Slices { values: &'a [f32], labels: &'a [u8] },
+}
+
+/// What a batch was checked against; a program with the same three takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Checked {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) classes: usize,
+}
+
+impl Checked {
+    pub(super) fn of(program: &Program) -> Self {
+        Self {
+            rows: program.rows(),
+            columns: program.columns(),
+            classes: program.classes(),
+        }
+    }
+}
+
+impl<'a> Batch<'a> {
+    /// The rows `rows` of `sets[set]`, where `sets` are those that the session was opened with.
+    ///
+    /// # Errors
+    /// No rows or more than the program takes, rows of another width, a row outside the set, or a set with a label that is
+    /// no class of the program.
+    pub fn of_set(program: &Program, sets: &[Set<'_>], set: usize, rows: &'a [u32]) -> Result<Self, DeviceError> {
+        let Some(from) = sets.get(set) else {
+            return Err(DeviceError::Row {
+                row: set,
+                rows: sets.len(),
+            });
+        };
+        let checked = checked(program, rows.len(), from.columns)?;
+        label(program, Some(from.largest_label))?;
+        match rows.iter().max() {
+            Some(&row) if row as usize >= from.rows() => Err(DeviceError::Row {
+                row: row as usize,
+                rows: from.rows(),
+            }),
+            _ => Ok(Self {
+                source: Source::Rows { set, rows },
+                rows: rows.len(),
+                checked,
+            }),
+        }
+    }
+
+    /// `labels.len()` rows of real numbers, row-major in `values`; they are taken as they are.
+    ///
+    /// # Errors
+    /// No rows or more than the program takes, rows of another width, or a label that is no class of the program.
+    pub fn of_slices(program: &Program, values: &'a [f32], labels: &'a [u8]) -> Result<Self, DeviceError> {
+        let rows = labels.len();
+        let columns = values
+            .len()
+            .checked_div(rows)
+            .filter(|columns| columns * rows == values.len());
+        let columns = columns.ok_or(DeviceError::Set {
+            values: values.len(),
+            labels: rows,
+            columns: program.columns(),
+        })?;
+        let checked = checked(program, rows, columns)?;
+        label(program, labels.iter().max().copied())?;
+        Ok(Self {
+            source: Source::Slices { values, labels },
+            rows,
+            checked,
+        })
+    }
+
+    /// Its rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+}
+
+fn checked(program: &Program, rows: usize, columns: usize) -> Result<Checked, DeviceError> {
+    let name = || program.name().to_owned();
+    let checked = Checked::of(program);
+    if rows == 0 || rows > checked.rows {
+        return Err(DeviceError::Rows {
+            program: name(),
+            got: rows,
+            limit: checked.rows,
+        });
+    }
+    if checked.columns != 0 && columns != checked.columns {
+        return Err(DeviceError::Columns {
+            program: name(),
+            got: columns,
+            expected: checked.columns,
+        });
+    }
+    Ok(checked)
+}
+
+fn label(program: &Program, largest: Option<u8>) -> Result<(), DeviceError> {
+    match largest {
+        Some(label) if usize::from(label) >= program.classes() => Err(DeviceError::Label {
+            program: program.name().to_owned(),
+            label,
+            last: program.classes() - 1,
+        }),
+        _ => Ok(()),
+    }
+}

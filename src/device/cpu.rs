@@ -1,0 +1,113 @@
+//! The device `cpu`: our kernels.
+
+use tilelab_kernels::{Activation, Context, Epilogue, Float, Isa, Threads};
+
+use super::DeviceError;
+use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut, checked};
+
+/// Our kernels on the ISA that [`Isa::selected`] gives.
+pub(super) struct Cpu {
+    context: Context,
+}
+
+impl Cpu {
+    /// # Errors
+    /// An ISA was forced that this CPU lacks, or a worker can't be started.
+    pub(super) fn new(threads: Threads) -> Result<Self, DeviceError> {
+        Ok(Self {
+            context: Context::new(Isa::selected()?, threads)?,
+        })
+    }
+}
+
+impl<'a, T: Float> From<Finish<'a, T>> for Epilogue<'a, T> {
+    fn from(finish: Finish<'a, T>) -> Self {
+        let mut epilogue = Self::none().activation(finish.activation);
+        if let Some(bias) = finish.bias {
+            epilogue = epilogue.bias(bias);
+        }
+        match finish.derivative {
+            Some((activation, saved)) => epilogue.times_derivative(activation, saved.mat()),
+            None => epilogue,
+        }
+    }
+}
+
+impl<T: Float> Arithmetic<T> for Cpu {
+    fn kernel(&self) -> String {
+        self.context.gemm_kernel_id::<T>()
+    }
+
+    fn threads(&self) -> usize {
+        self.context.threads().get()
+    }
+
+    fn gather(&mut self, bytes: &[u8], rows: &[u32], scale: T, out: ViewMut<'_, T>) {
+        let columns = out.cols;
+        checked(self.context.gather_rows_u8(bytes, columns, rows, scale, out.mat()));
+    }
+
+    fn product(
+        &mut self,
+        alpha: T,
+        a: Factor<'_, T>,
+        b: Factor<'_, T>,
+        beta: T,
+        c: ViewMut<'_, T>,
+        finish: Finish<'_, T>,
+    ) {
+        checked(self.context.gemm(alpha, a.mat(), b.mat(), beta, c.mat(), finish.into()));
+    }
+
+    fn add_bias(&mut self, bias: &[T], x: ViewMut<'_, T>) {
+        checked(self.context.add_bias(bias, x.mat()));
+    }
+
+    fn activate(&mut self, activation: Activation, x: View<'_, T>, out: ViewMut<'_, T>) {
+        checked(self.context.activate(activation, x.data, out.data));
+    }
+
+    fn activate_backward(
+        &mut self,
+        activation: Activation,
+        saved: View<'_, T>,
+        gradient: View<'_, T>,
+        out: ViewMut<'_, T>,
+    ) {
+        checked(
+            self.context
+                .activate_backward(activation, saved.data, gradient.data, out.data),
+        );
+    }
+
+    fn softmax_cross_entropy(
+        &mut self,
+        logits: View<'_, T>,
+        labels: &[u8],
+        scale: T,
+        losses: &mut [T],
+        gradient: ViewMut<'_, T>,
+    ) {
+        let (logits, gradient) = (logits.mat(), gradient.mat());
+        checked(
+            self.context
+                .softmax_cross_entropy(logits, labels, scale, losses, gradient),
+        );
+    }
+
+    fn cross_entropy(&mut self, logits: View<'_, T>, labels: &[u8], losses: &mut [T]) {
+        checked(self.context.cross_entropy_loss(logits.mat(), labels, losses));
+    }
+
+    fn column_sum(&mut self, x: View<'_, T>, sums: &mut [T]) {
+        checked(self.context.column_sum(x.mat(), sums));
+    }
+
+    fn sgd(&mut self, decay: T, lr: T, gradient: View<'_, T>, weights: ViewMut<'_, T>) {
+        checked(self.context.sgd(decay, lr, gradient.data, weights.data));
+    }
+
+    fn row_argmax(&mut self, x: View<'_, T>, out: &mut [u32]) {
+        checked(self.context.row_argmax(x.mat(), out));
+    }
+}

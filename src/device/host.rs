@@ -1,0 +1,342 @@
+//! A session in this process's memory: walks over a program's operations and hands each to its [`Arithmetic`].
+
+use tilelab_kernels::Float;
+
+use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut};
+use super::batch::{Checked, Source};
+use super::slots::{Place, Slots};
+use super::{Batch, Device, DeviceError, Metrics, ProgramId, Session, Set, memory};
+use crate::program::{BufferId, Element, Op, Operand, Product, Program, Scalar, StepArgs};
+
+/// Buffers of T, and who computes.
+pub(super) struct Host<'a, T, A> {
+    device: Device,
+    float: Element,
+    arithmetic: A,
+    sets: Vec<Set<'a>>,
+    slots: Slots<T>,
+    programs: Vec<Prepared>,
+    /// Room for one row, for sums that are added to what is there.
+    row: Vec<T>,
+    /// Rows of the batch that ran last.
+    rows: usize,
+}
+
+/// A program with the places of its buffers.
+struct Prepared {
+    operations: Vec<Op>,
+    places: Vec<Place>,
+    checked: Checked,
+}
+
+impl<'a, T: Float, A: Arithmetic<T>> Host<'a, T, A> {
+    /// A session without programs. `float` is the type that programs must have; T is what it is computed in.
+    pub(super) fn new(device: Device, float: Element, arithmetic: A, sets: &[Set<'a>]) -> Self {
+        let (sets, slots) = (sets.to_vec(), Slots::default());
+        Self {
+            device,
+            float,
+            arithmetic,
+            sets,
+            slots,
+            programs: Vec::new(),
+            row: Vec::new(),
+            rows: 0,
+        }
+    }
+}
+
+impl<T: Float, A: Arithmetic<T>> Session for Host<'_, T, A> {
+    fn device(&self) -> Device {
+        self.device
+    }
+
+    fn kernel(&self) -> String {
+        self.arithmetic.kernel()
+    }
+
+    fn threads(&self) -> usize {
+        self.arithmetic.threads()
+    }
+
+    fn add(&mut self, program: &Program) -> Result<ProgramId, DeviceError> {
+        if program.float() != self.float {
+            let (program, got) = (program.name().to_owned(), program.float());
+            return Err(DeviceError::Float {
+                program,
+                got,
+                session: self.float,
+            });
+        }
+        let needed = self.slots.needs(program);
+        let available = memory::available_bytes().unwrap_or(u64::MAX);
+        if needed > u128::from(available) {
+            let needed = u64::try_from(needed).unwrap_or(u64::MAX);
+            return Err(DeviceError::Memory { needed, available });
+        }
+        let places = self.slots.add(program)?;
+        let widest = program
+            .buffers()
+            .iter()
+            .map(|buffer| buffer.shape.cols)
+            .max()
+            .unwrap_or(0);
+        self.row.resize(widest.max(self.row.len()), T::ZERO);
+        let (operations, checked) = (program.operations().to_vec(), Checked::of(program));
+        self.programs.push(Prepared {
+            operations,
+            places,
+            checked,
+        });
+        Ok(ProgramId(self.programs.len() - 1))
+    }
+
+    fn run(&mut self, id: ProgramId, batch: &Batch<'_>, args: &StepArgs) {
+        let program = &self.programs[id.0];
+        assert_eq!(
+            program.checked, batch.checked,
+            "the batch was checked against another program"
+        );
+        self.rows = batch.rows;
+        let mut run = Run {
+            arithmetic: &mut self.arithmetic,
+            bound: Bound {
+                slots: &mut self.slots,
+                places: &program.places,
+                rows: batch.rows,
+            },
+            sets: &self.sets,
+            row: &mut self.row,
+            batch,
+            args,
+        };
+        program.operations.iter().for_each(|op| run.operation(op));
+    }
+
+    fn read(&mut self, name: &str) -> Result<Vec<f64>, DeviceError> {
+        self.slots.read(name, self.rows)
+    }
+
+    fn write(&mut self, name: &str, values: &[f64]) -> Result<(), DeviceError> {
+        self.slots.write(name, values)
+    }
+
+    fn metrics(&mut self) -> Result<Metrics, DeviceError> {
+        Ok(Metrics(self.slots.take_metrics()))
+    }
+}
+
+/// The slots as one program names them, in a batch of `rows` rows.
+struct Bound<'r, T> {
+    slots: &'r mut Slots<T>,
+    places: &'r [Place],
+    rows: usize,
+}
+
+impl<T: Float> Bound<'_, T> {
+    fn place(&self, id: BufferId) -> (usize, usize, usize) {
+        let Place { index, shape } = self.places[id.0];
+        (index, shape.rows_in(self.rows), shape.cols)
+    }
+
+    fn real(&self, id: BufferId) -> View<'_, T> {
+        let (index, rows, cols) = self.place(id);
+        View {
+            data: &self.slots.reals[index][..rows * cols],
+            rows,
+            cols,
+        }
+    }
+
+    fn labels(&self, id: BufferId) -> &[u8] {
+        &self.slots.bytes[self.place(id).0][..self.rows]
+    }
+
+    /// Takes an output out of its slot, calls `work` with it and the rest, and puts it back.
+    fn with<R>(&mut self, id: BufferId, work: impl FnOnce(&mut Self, ViewMut<'_, T>) -> R) -> R {
+        let (index, rows, cols) = self.place(id);
+        let mut slot = std::mem::take(&mut self.slots.reals[index]);
+        let done = work(
+            self,
+            ViewMut {
+                data: &mut slot[..rows * cols],
+                rows,
+                cols,
+            },
+        );
+        self.slots.reals[index] = slot;
+        done
+    }
+
+    fn add_to(&mut self, metric: BufferId, value: f64) {
+        let (index, ..) = self.place(metric);
+        self.slots.metrics[index] += value;
+    }
+
+    fn factor(&self, operand: Operand) -> Factor<'_, T> {
+        Factor {
+            view: self.real(operand.buffer),
+            transposed: operand.transposed,
+        }
+    }
+}
+
+/// One run of a program.
+struct Run<'r, 'a, T, A> {
+    arithmetic: &'r mut A,
+    bound: Bound<'r, T>,
+    sets: &'r [Set<'a>],
+    row: &'r mut [T],
+    batch: &'r Batch<'r>,
+    args: &'r StepArgs,
+}
+
+impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
+    fn scalar(&self, scalar: Scalar) -> T {
+        T::from_f64(scalar.value(self.args))
+    }
+
+    fn operation(&mut self, op: &Op) {
+        let arithmetic = &mut *self.arithmetic;
+        match *op {
+            Op::LoadRows { byte_scale, out } => self.load_rows(byte_scale, out),
+            Op::LoadLabels { out } => self.load_labels(out),
+            Op::Product(ref product) => self.product(product),
+            Op::AddBias { bias, x } => self
+                .bound
+                .with(x, |bound, x| arithmetic.add_bias(bound.real(bias).data, x)),
+            Op::Activate { activation, x, out } => {
+                self.bound
+                    .with(out, |bound, out| arithmetic.activate(activation, bound.real(x), out));
+            }
+            Op::ActivateBackward {
+                activation,
+                saved,
+                gradient,
+                out,
+            } => self.bound.with(out, |bound, out| {
+                arithmetic.activate_backward(activation, bound.real(saved), bound.real(gradient), out);
+            }),
+            Op::SoftmaxCrossEntropy {
+                logits,
+                labels,
+                scale,
+                losses,
+                gradient,
+            } => {
+                let scale = T::from_f64(scale.value(self.args));
+                self.bound.with(losses, |bound, losses| {
+                    bound.with(gradient, |bound, gradient| {
+                        let (logits, labels) = (bound.real(logits), bound.labels(labels));
+                        arithmetic.softmax_cross_entropy(logits, labels, scale, losses.data, gradient);
+                    });
+                });
+            }
+            Op::CrossEntropy { logits, labels, losses } => self.bound.with(losses, |bound, losses| {
+                arithmetic.cross_entropy(bound.real(logits), bound.labels(labels), losses.data);
+            }),
+            Op::ColumnSum { x, accumulate, sums } => self.column_sum(x, accumulate, sums),
+            Op::Sgd {
+                decay,
+                lr,
+                gradient,
+                weights,
+            } => {
+                let (decay, lr) = (self.scalar(decay), self.scalar(lr));
+                let arithmetic = &mut *self.arithmetic;
+                self.bound.with(weights, |bound, weights| {
+                    arithmetic.sgd(decay, lr, bound.real(gradient), weights)
+                });
+            }
+            Op::RowArgmax { x, out } => self.row_argmax(x, out),
+            Op::AddSum { x, metric } => {
+                let sum: f64 = self.bound.real(x).data.iter().map(|x| x.to_f64()).sum();
+                self.bound.add_to(metric, sum);
+            }
+            Op::AddMatches {
+                indices,
+                labels,
+                metric,
+            } => {
+                let indices = &self.bound.slots.indices[self.bound.place(indices).0];
+                let pairs = indices.iter().zip(self.bound.labels(labels));
+                let matches = pairs.filter(|&(&index, &label)| index == u32::from(label)).count();
+                self.bound.add_to(metric, matches as f64);
+            }
+        }
+    }
+
+    fn load_rows(&mut self, byte_scale: f64, out: BufferId) {
+        let (arithmetic, sets, source) = (&mut *self.arithmetic, self.sets, self.batch.source);
+        self.bound.with(out, |_, out| match source {
+            Source::Rows { set, rows } => arithmetic.gather(sets[set].values, rows, T::from_f64(byte_scale), out),
+            Source::Slices { values, .. } => {
+                out.data
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(to, &from)| *to = T::from_f64(f64::from(from)));
+            }
+        });
+    }
+
+    fn load_labels(&mut self, out: BufferId) {
+        let rows = self.bound.rows;
+        let index = self.bound.place(out).0;
+        let out = &mut self.bound.slots.bytes[index][..rows];
+        match self.batch.source {
+            Source::Rows { set, rows } => {
+                let labels = self.sets[set].labels;
+                out.iter_mut()
+                    .zip(rows)
+                    .for_each(|(to, &row)| *to = labels[row as usize]);
+            }
+            Source::Slices { labels, .. } => out.copy_from_slice(labels),
+        }
+    }
+
+    fn product(&mut self, product: &Product) {
+        let Product {
+            alpha,
+            a,
+            b,
+            beta,
+            c,
+            epilogue,
+        } = *product;
+        let (alpha, beta) = (self.scalar(alpha), self.scalar(beta));
+        let arithmetic = &mut *self.arithmetic;
+        self.bound.with(c, |bound, c| {
+            let finish = Finish {
+                bias: epilogue.bias.map(|bias| bound.real(bias).data),
+                activation: epilogue.activation,
+                derivative: epilogue
+                    .derivative
+                    .map(|(activation, saved)| (activation, bound.real(saved))),
+            };
+            arithmetic.product(alpha, bound.factor(a), bound.factor(b), beta, c, finish);
+        });
+    }
+
+    fn column_sum(&mut self, x: BufferId, accumulate: Scalar, sums: BufferId) {
+        let accumulate = accumulate.value(self.args);
+        let (arithmetic, row) = (&mut *self.arithmetic, &mut *self.row);
+        self.bound.with(sums, |bound, sums| {
+            let x = bound.real(x);
+            if accumulate == 0.0 {
+                return arithmetic.column_sum(x, sums.data);
+            }
+            let fresh = &mut row[..sums.cols];
+            arithmetic.column_sum(x, fresh);
+            for (sum, fresh) in sums.data.iter_mut().zip(fresh) {
+                *sum = T::from_f64(fresh.to_f64() + accumulate * sum.to_f64());
+            }
+        });
+    }
+
+    fn row_argmax(&mut self, x: BufferId, out: BufferId) {
+        let (index, rows, _) = self.bound.place(out);
+        let mut slot = std::mem::take(&mut self.bound.slots.indices[index]);
+        self.arithmetic.row_argmax(self.bound.real(x), &mut slot[..rows]);
+        self.bound.slots.indices[index] = slot;
+    }
+}

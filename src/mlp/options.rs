@@ -1,0 +1,138 @@
+//! What a training run is asked to do.
+
+use tilelab_kernels::{Activation, Threads};
+
+use super::model::{activation_name, join};
+use super::{Init, Model, Optimizer, number};
+use crate::device::{Device, Set};
+use crate::program::Element;
+
+/// A training run. [`TrainOptions::default`] is the notebook's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainOptions {
+    /// Widths, input first.
+    pub layers: Vec<usize>,
+    /// Behind each hidden layer.
+    pub activation: Activation,
+    /// Distribution of the weights before training.
+    pub init: Init,
+    /// Rule of an update.
+    pub optimizer: Optimizer,
+    /// Learning rate: finite, above 0.
+    pub lr: f64,
+    /// lambda of the regularisation lambda/2 |W|^2: finite, at least 0.
+    pub l2: f64,
+    /// Rows of a batch; the last one of an epoch may have fewer.
+    pub batch: usize,
+    /// Times that the training set is gone through.
+    pub epochs: usize,
+    /// Fixes everything random.
+    pub seed: u64,
+    /// Who runs it.
+    pub device: Device,
+    /// Threads of the device.
+    pub threads: Threads,
+    /// Type of the model's numbers.
+    pub float: Element,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            layers: vec![784, 256, 10],
+            activation: Activation::Relu,
+            init: Init::default(),
+            optimizer: Optimizer::Sgd,
+            lr: 0.1,
+            l2: 0.0,
+            batch: 256,
+            epochs: 10,
+            seed: 1,
+            device: Device::Cpu,
+            threads: Threads::all(),
+            float: Element::F32,
+        }
+    }
+}
+
+impl TrainOptions {
+    /// The model, if all of it makes sense for these rows.
+    ///
+    /// # Errors
+    /// One line that names the option and the way out.
+    pub(super) fn model(&self, sets: &[Set<'_>], columns: usize) -> Result<Model, String> {
+        if !(self.lr.is_finite() && self.lr > 0.0) {
+            return Err(format!(
+                "--lr {}: the learning rate must be a finite number above 0, such as 0.1",
+                self.lr
+            ));
+        }
+        if !(self.l2.is_finite() && self.l2 >= 0.0) {
+            return Err(format!(
+                "--l2 {}: it must be a finite number of at least 0, such as 0.001",
+                self.l2
+            ));
+        }
+        if self.batch == 0 {
+            return Err("--batch 0: a batch needs at least 1 row, such as 256".to_owned());
+        }
+        if self.epochs == 0 {
+            return Err("--epochs 0: at least 1 epoch is needed, such as 10".to_owned());
+        }
+        let model = Model::new(&self.layers, self.activation).map_err(|error| format!("--layers {error}"))?;
+        if model.inputs() != columns {
+            return Err(format!(
+                "--layers {}: the first layer has {} units, a row of the data has {columns} numbers; begin with {columns}",
+                join(&self.layers),
+                model.inputs(),
+            ));
+        }
+        let labels = sets
+            .iter()
+            .map(|set| usize::from(set.largest_label()) + 1)
+            .max()
+            .unwrap_or(0);
+        if model.classes() < labels {
+            return Err(format!(
+                "--layers {}: the last layer has {} units, the labels go from 0 to {}; end with at least {labels}",
+                join(&self.layers),
+                model.classes(),
+                labels - 1,
+            ));
+        }
+        Ok(model)
+    }
+
+    /// The hyperparameters as the command line spells them, in its order.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let settings = [
+            ("layers", join(&self.layers)),
+            ("epochs", self.epochs.to_string()),
+            ("batch", self.batch.to_string()),
+            ("lr", number(self.lr)),
+            ("l2", number(self.l2)),
+            ("init", self.init.to_string()),
+            ("activation", activation_name(self.activation).to_owned()),
+            ("optimizer", self.optimizer.to_string()),
+        ];
+        settings
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    /// The command that repeats the run on the same data.
+    pub fn command(&self) -> String {
+        let mut command = "tilelab train".to_owned();
+        for (name, value) in self.settings() {
+            command += &format!(" --{name} {value}");
+        }
+        command
+            + &format!(
+                " --seed {} --device {} --threads {}",
+                self.seed,
+                self.device,
+                self.threads.get()
+            )
+    }
+}

@@ -1,0 +1,31 @@
+//! Random numbers: one independent stream for each purpose, so that a seed fixes everything and no consumer shifts another.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// What a stream of random numbers is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The first weights of a layer, counted from 1.
+    Weights {
+        /// Which.
+        layer: usize,
+    },
+    /// The order of the rows in an epoch, counted from 1.
+    Order {
+        /// Which.
+        epoch: usize,
+    },
+}
+
+/// The stream of `purpose` under `seed`. ChaCha's 64-bit stream number keeps them apart: the purpose in its upper 32 bits, the
+/// layer or epoch in its lower.
+pub fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
+    let (kind, index) = match purpose {
+        Purpose::Weights { layer } => (1, layer),
+        Purpose::Order { epoch } => (2, epoch),
+    };
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream((kind << 32) | (index as u64 & 0xffff_ffff));
+    random
+}

@@ -1,0 +1,171 @@
+//! The buffers of a lowered model by name, and the operations that are being appended.
+
+use tilelab_kernels::Activation;
+
+use super::Lowering;
+use crate::program::{Buffer, BufferId, Element, Lifetime, Op, Parts, Program, ProgramError, Role, Shape};
+
+/// Appends operations and finds buffers by name.
+pub(super) struct Writer<'a> {
+    pub(super) with: Lowering<'a>,
+    buffers: Vec<Buffer>,
+    pub(super) operations: Vec<Op>,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(with: Lowering<'a>) -> Self {
+        Self {
+            with,
+            buffers: Vec::new(),
+            operations: Vec::new(),
+        }
+    }
+
+    pub(super) fn finish(self, name: &str) -> Result<Program, ProgramError> {
+        let Self {
+            with,
+            buffers,
+            operations,
+        } = self;
+        Program::new(Parts {
+            name: name.to_owned(),
+            float: with.float,
+            rows: with.rows,
+            buffers,
+            operations,
+        })
+    }
+
+    /// The buffer of this name; a new one the first time.
+    fn buffer(&mut self, buffer: Buffer) -> BufferId {
+        let place = self.buffers.iter().position(|there| there.name == buffer.name);
+        BufferId(place.unwrap_or_else(|| {
+            self.buffers.push(buffer);
+            self.buffers.len() - 1
+        }))
+    }
+
+    fn real(&mut self, name: impl Into<String>, shape: Shape, role: Role, lifetime: Lifetime) -> BufferId {
+        self.buffer(Buffer {
+            name: name.into(),
+            shape,
+            element: self.with.float,
+            role,
+            lifetime,
+        })
+    }
+
+    pub(super) fn x(&mut self) -> BufferId {
+        self.real("x", Shape::batch(self.with.model.inputs()), Role::Input, Lifetime::Run)
+    }
+
+    pub(super) fn labels(&mut self) -> BufferId {
+        let (name, shape) = ("y".to_owned(), Shape::batch(1));
+        self.buffer(Buffer {
+            name,
+            shape,
+            element: Element::U8,
+            role: Role::Label,
+            lifetime: Lifetime::Run,
+        })
+    }
+
+    pub(super) fn losses(&mut self) -> BufferId {
+        self.real("losses", Shape::batch(1), Role::Activation, Lifetime::Run)
+    }
+
+    /// Index of each row's largest logit.
+    pub(super) fn predicted(&mut self) -> BufferId {
+        let (name, shape) = ("predicted".to_owned(), Shape::batch(1));
+        let (role, lifetime) = (Role::Activation, Lifetime::Run);
+        self.buffer(Buffer {
+            name,
+            shape,
+            element: Element::U32,
+            role,
+            lifetime,
+        })
+    }
+
+    pub(super) fn metric(&mut self, name: &str) -> BufferId {
+        let (name, shape) = (name.to_owned(), Shape::fixed(1, 1));
+        self.buffer(Buffer {
+            name,
+            shape,
+            element: Element::F64,
+            role: Role::Metric,
+            lifetime: Lifetime::Kept,
+        })
+    }
+
+    /// W(l), [in, out]; layers count from 1.
+    pub(super) fn weights(&mut self, l: usize) -> BufferId {
+        let layer = self.with.model.layer(l);
+        self.real(
+            weights_name(l),
+            Shape::fixed(layer.inputs, layer.outputs),
+            Role::Parameter,
+            Lifetime::Kept,
+        )
+    }
+
+    pub(super) fn bias(&mut self, l: usize) -> BufferId {
+        let outputs = self.with.model.layer(l).outputs;
+        self.real(bias_name(l), Shape::fixed(1, outputs), Role::Parameter, Lifetime::Kept)
+    }
+
+    /// dW(l) and db(l).
+    pub(super) fn gradients(&mut self, l: usize, lifetime: Lifetime) -> (BufferId, BufferId) {
+        let layer = self.with.model.layer(l);
+        let weights = Shape::fixed(layer.inputs, layer.outputs);
+        (
+            self.real(format!("d{}", weights_name(l)), weights, Role::Gradient, lifetime),
+            self.real(
+                format!("d{}", bias_name(l)),
+                Shape::fixed(1, layer.outputs),
+                Role::Gradient,
+                lifetime,
+            ),
+        )
+    }
+
+    /// `z3`, `dh1`: one row of this layer's outputs for each row of the batch. The last layer's z is the output `o`.
+    pub(super) fn units(&mut self, letters: &str, l: usize) -> BufferId {
+        let last = l == self.with.model.depth();
+        let name = match letters {
+            "z" if last => "o".to_owned(),
+            "dz" if last => "do".to_owned(),
+            _ => format!("{letters}{l}"),
+        };
+        let role = if letters.starts_with('d') {
+            Role::Backward
+        } else {
+            Role::Activation
+        };
+        self.real(
+            name,
+            Shape::batch(self.with.model.layer(l).outputs),
+            role,
+            Lifetime::Run,
+        )
+    }
+
+    /// H(l): what layer l hands on; X for l = 0, and Z(l) itself where nothing is applied to it.
+    pub(super) fn output(&mut self, l: usize) -> BufferId {
+        match l {
+            0 => self.x(),
+            _ if self.with.model.layer(l).activation == Activation::Identity => self.units("z", l),
+            _ => self.units("h", l),
+        }
+    }
+}
+
+/// Name of W(l); layers count from 1.
+pub fn weights_name(l: usize) -> String {
+    format!("W{l}")
+}
+
+/// Name of b(l).
+pub fn bias_name(l: usize) -> String {
+    format!("b{l}")
+}

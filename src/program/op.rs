@@ -1,0 +1,286 @@
+//! The operations.
+
+use tilelab_kernels::Activation;
+
+use super::{BufferId, Scalar};
+
+/// One operation. Matrices are row-major; `m` is the number of rows in the batch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Op {
+    /// out (m x d) <- rows of the batch; bytes are multiplied by `byte_scale`, real numbers are taken as they are.
+    LoadRows {
+        /// What a byte is multiplied by: 1/255 brings pixels to 0..=1.
+        byte_scale: f64,
+        /// Written.
+        out: BufferId,
+    },
+    /// out (m x 1, u8) <- labels of the batch.
+    LoadLabels {
+        /// Written.
+        out: BufferId,
+    },
+    /// C <- epilogue(alpha * A * B + beta * C).
+    Product(Product),
+    /// x (m x n) <- x + bias, one value a column.
+    AddBias {
+        /// 1 x n.
+        bias: BufferId,
+        /// Updated.
+        x: BufferId,
+    },
+    /// out <- f(x), element by element.
+    Activate {
+        /// f.
+        activation: Activation,
+        /// Read.
+        x: BufferId,
+        /// Written.
+        out: BufferId,
+    },
+    /// out <- gradient (.) f'(saved), element by element.
+    ActivateBackward {
+        /// f.
+        activation: Activation,
+        /// What f' is computed from: f's output for relu.
+        saved: BufferId,
+        /// Derivative by f's output.
+        gradient: BufferId,
+        /// Written: derivative by f's input.
+        out: BufferId,
+    },
+    /// losses_i <- -log softmax(logits_i)\[label_i\], and gradient <- scale * (softmax(logits) - onehot(labels)).
+    SoftmaxCrossEntropy {
+        /// m x q.
+        logits: BufferId,
+        /// m x 1, u8.
+        labels: BufferId,
+        /// 1 / rows of the whole batch makes it the gradient of the mean loss.
+        scale: Scalar,
+        /// m x 1, written.
+        losses: BufferId,
+        /// m x q, written.
+        gradient: BufferId,
+    },
+    /// losses_i <- -log softmax(logits_i)\[label_i\].
+    CrossEntropy {
+        /// m x q.
+        logits: BufferId,
+        /// m x 1, u8.
+        labels: BufferId,
+        /// m x 1, written.
+        losses: BufferId,
+    },
+    /// sums_j <- sum over rows of x_ij + accumulate * sums_j.
+    ColumnSum {
+        /// m x n.
+        x: BufferId,
+        /// 0 overwrites.
+        accumulate: Scalar,
+        /// 1 x n, written.
+        sums: BufferId,
+    },
+    /// weights <- decay * weights - lr * gradient.
+    Sgd {
+        /// 1 - lr * l2, or 1.
+        decay: Scalar,
+        /// Learning rate.
+        lr: Scalar,
+        /// Read.
+        gradient: BufferId,
+        /// Updated.
+        weights: BufferId,
+    },
+    /// out_i (m x 1, u32) <- column of the largest x_ij; the first of equals.
+    RowArgmax {
+        /// m x n.
+        x: BufferId,
+        /// Written.
+        out: BufferId,
+    },
+    /// metric (f64) <- metric + sum of x, in f64 and in order.
+    AddSum {
+        /// m x 1.
+        x: BufferId,
+        /// Updated.
+        metric: BufferId,
+    },
+    /// metric (f64) <- metric + rows where index_i = label_i.
+    AddMatches {
+        /// m x 1, u32.
+        indices: BufferId,
+        /// m x 1, u8.
+        labels: BufferId,
+        /// Updated.
+        metric: BufferId,
+    },
+}
+
+/// C <- epilogue(alpha * A * B + beta * C); beta = 0 never reads C.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Product {
+    /// Factor of the product.
+    pub alpha: Scalar,
+    /// m x k.
+    pub a: Operand,
+    /// k x n.
+    pub b: Operand,
+    /// Factor of what C holds.
+    pub beta: Scalar,
+    /// m x n.
+    pub c: BufferId,
+    /// What happens to an element before it is stored.
+    pub epilogue: Epilogue,
+}
+
+/// A matrix as it enters a product: a buffer, or its transpose. Nothing is copied to transpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operand {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// Whether its transpose is meant.
+    pub transposed: bool,
+}
+
+impl Operand {
+    /// The buffer as it lies.
+    pub const fn plain(buffer: BufferId) -> Self {
+        Self {
+            buffer,
+            transposed: false,
+        }
+    }
+
+    /// Its transpose.
+    pub const fn transposed(buffer: BufferId) -> Self {
+        Self {
+            buffer,
+            transposed: true,
+        }
+    }
+}
+
+/// In this order, each optional: t += bias, t = activation(t), t *= derivative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Epilogue {
+    /// 1 x n, one value a column.
+    pub bias: Option<BufferId>,
+    /// [`Activation::Identity`] for none.
+    pub activation: Activation,
+    /// The activation whose derivative multiplies, and what it is computed from, of C's shape.
+    pub derivative: Option<(Activation, BufferId)>,
+}
+
+/// What an operation does to a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reads it.
+    Read,
+    /// Overwrites it without reading.
+    Write,
+    /// Reads and writes it.
+    Update,
+}
+
+impl Op {
+    /// Its name in messages.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::LoadRows { .. } => "load rows",
+            Self::LoadLabels { .. } => "load labels",
+            Self::Product(_) => "product",
+            Self::AddBias { .. } => "add bias",
+            Self::Activate { .. } => "activate",
+            Self::ActivateBackward { .. } => "activate backward",
+            Self::SoftmaxCrossEntropy { .. } => "softmax cross-entropy",
+            Self::CrossEntropy { .. } => "cross-entropy",
+            Self::ColumnSum { .. } => "column sum",
+            Self::Sgd { .. } => "sgd",
+            Self::RowArgmax { .. } => "row argmax",
+            Self::AddSum { .. } => "add sum",
+            Self::AddMatches { .. } => "add matches",
+        }
+    }
+
+    /// Every buffer that it touches, reads first, and what it does to it.
+    pub fn accesses(&self) -> Vec<(BufferId, Access)> {
+        use Access::{Read, Update, Write};
+        // A factor that is always 0 never reads what it multiplies.
+        let overwrites = |factor: Scalar| if factor.is_zero() { Write } else { Update };
+        match *self {
+            Self::LoadRows { out, .. } | Self::LoadLabels { out } => vec![(out, Write)],
+            Self::Product(Product {
+                a,
+                b,
+                beta,
+                c,
+                epilogue,
+                ..
+            }) => {
+                let mut list = vec![(a.buffer, Read), (b.buffer, Read)];
+                list.extend(epilogue.bias.map(|bias| (bias, Read)));
+                list.extend(epilogue.derivative.map(|(_, saved)| (saved, Read)));
+                list.push((c, overwrites(beta)));
+                list
+            }
+            Self::AddBias { bias, x } => vec![(bias, Read), (x, Update)],
+            Self::Activate { x, out, .. } | Self::RowArgmax { x, out } => vec![(x, Read), (out, Write)],
+            Self::ActivateBackward {
+                saved, gradient, out, ..
+            } => vec![(saved, Read), (gradient, Read), (out, Write)],
+            Self::SoftmaxCrossEntropy {
+                logits,
+                labels,
+                losses,
+                gradient,
+                ..
+            } => {
+                vec![(logits, Read), (labels, Read), (losses, Write), (gradient, Write)]
+            }
+            Self::CrossEntropy { logits, labels, losses } => vec![(logits, Read), (labels, Read), (losses, Write)],
+            Self::ColumnSum { x, accumulate, sums } => vec![(x, Read), (sums, overwrites(accumulate))],
+            Self::Sgd { gradient, weights, .. } => vec![(gradient, Read), (weights, Update)],
+            Self::AddSum { x, metric } => vec![(x, Read), (metric, Update)],
+            Self::AddMatches {
+                indices,
+                labels,
+                metric,
+            } => vec![(indices, Read), (labels, Read), (metric, Update)],
+        }
+    }
+
+    /// Replaces every buffer `id` by `map(id)`.
+    pub(super) fn remap(&mut self, map: impl Fn(BufferId) -> BufferId) {
+        let each = |ids: &mut [&mut BufferId]| ids.iter_mut().for_each(|id| **id = map(**id));
+        match self {
+            Self::LoadRows { out, .. } | Self::LoadLabels { out } => each(&mut [out]),
+            Self::Product(Product { a, b, c, epilogue, .. }) => {
+                each(&mut [&mut a.buffer, &mut b.buffer, c]);
+                epilogue.bias.iter_mut().for_each(|bias| each(&mut [bias]));
+                epilogue.derivative.iter_mut().for_each(|(_, saved)| each(&mut [saved]));
+            }
+            Self::AddBias { bias, x } => each(&mut [bias, x]),
+            Self::Activate { x, out, .. } | Self::RowArgmax { x, out } => each(&mut [x, out]),
+            Self::ActivateBackward {
+                saved, gradient, out, ..
+            } => each(&mut [saved, gradient, out]),
+            Self::SoftmaxCrossEntropy {
+                logits,
+                labels,
+                losses,
+                gradient,
+                ..
+            } => {
+                each(&mut [logits, labels, losses, gradient]);
+            }
+            Self::CrossEntropy { logits, labels, losses } => each(&mut [logits, labels, losses]),
+            Self::ColumnSum { x, sums, .. } => each(&mut [x, sums]),
+            Self::Sgd { gradient, weights, .. } => each(&mut [gradient, weights]),
+            Self::AddSum { x, metric } => each(&mut [x, metric]),
+            Self::AddMatches {
+                indices,
+                labels,
+                metric,
+            } => each(&mut [indices, labels, metric]),
+        }
+    }
+}
