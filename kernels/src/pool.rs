@@ -139,7 +139,7 @@ impl Drop for WaitForWorkers<'_> {
         let mut looks = 0u32;
         while self.0.busy.load(Ordering::Acquire) > 0 {
             looks += 1;
-            if looks % 4096 == 0 {
+            if looks.is_multiple_of(4096) {
                 thread::yield_now()
             } else {
                 std::hint::spin_loop()

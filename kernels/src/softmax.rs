@@ -4,8 +4,8 @@
 //!   softmax: y_j = exp(x_j - M) / s, log-softmax: y_j = (x_j - M) - log s, logsumexp: M + log s.
 //!
 //! # Passes over a row
-//! 1. M. 2. exp(x_j - M), summed, and stored for softmax. 3. y. A row of up to some thousand elements stays in L1 between them, so
-//! that memory is read once and written once.
+//! First M, then exp(x_j - M), summed, and stored for softmax, then y. A row of up to some thousand elements stays in L1
+//! between them, so that memory is read once and written once.
 //!
 //! # What happens at
 //! - exp(x_j - M) below 2^-126.5 (f64: 2^-1022.5): 0 in the sum and in y.

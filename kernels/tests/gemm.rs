@@ -15,15 +15,18 @@ enum Kind {
     Relu,
     BiasRelu,
     Derivative,
+    /// Beyond what the micro-kernels do: the epilogue's second half works on the tile in L1.
+    Long,
     All,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind::None,
     Kind::Bias,
     Kind::Relu,
     Kind::BiasRelu,
     Kind::Derivative,
+    Kind::Long,
     Kind::All,
 ];
 
@@ -74,6 +77,10 @@ impl<T: Float> Case<T> {
             Kind::Relu => none.activation(Activation::Relu),
             Kind::BiasRelu => none.bias(&self.bias).activation(Activation::Relu),
             Kind::Derivative => none.times_derivative(Activation::Relu, self.saved.view()),
+            Kind::Long => none
+                .bias(&self.bias)
+                .activation(Activation::Relu)
+                .times_derivative(Activation::Identity, self.saved.view()),
             Kind::All => none
                 .bias(&self.bias)
                 .activation(Activation::Relu)
@@ -108,7 +115,7 @@ impl<T: Float> Case<T> {
                 if self.beta != 0.0 {
                     size += (self.beta * self.c.at(i, j)).abs();
                 }
-                if matches!(self.kind, Kind::Bias | Kind::BiasRelu | Kind::All) {
+                if matches!(self.kind, Kind::Bias | Kind::BiasRelu | Kind::Long | Kind::All) {
                     size += self.bias[j].to_f64().abs();
                 }
                 bounds.push((k + 4) as f64 * T::EPSILON * size);
@@ -208,7 +215,7 @@ fn tiny_blocks<T: Float>(isa: Isa, threads: usize) {
             k: random.below(23),
         };
         let scalars = ([1.0, -1.0, 0.75][turn % 3], [0.0, 1.0, -0.5][turn / 27 % 3]);
-        let case = Case::<T>::new(shape, layouts, scalars, KINDS[turn % 6], || random.unit());
+        let case = Case::<T>::new(shape, layouts, scalars, KINDS[turn % KINDS.len()], || random.unit());
         case.check(&ctx, &format!("{isa} {} {shape:?} {layouts:?}", T::NAME));
     }
 }
@@ -243,13 +250,21 @@ fn ragged_shapes_are_within_the_bound_of_the_oracle() {
                     b_layout,
                     Layout::RowMajor,
                 ];
-                let case = Case::<f32>::new(Shape { m, n, k }, layouts, (1.0, 0.0), KINDS[turn % 6], || {
-                    random.unit()
-                });
+                let case = Case::<f32>::new(
+                    Shape { m, n, k },
+                    layouts,
+                    (1.0, 0.0),
+                    KINDS[turn % KINDS.len()],
+                    || random.unit(),
+                );
                 case.check(&one_thread(isa), &format!("{isa} {m}x{n}x{k}"));
-                let case = Case::<f64>::new(Shape { m, n, k }, layouts, (0.5, 2.0), KINDS[turn % 6], || {
-                    random.unit()
-                });
+                let case = Case::<f64>::new(
+                    Shape { m, n, k },
+                    layouts,
+                    (0.5, 2.0),
+                    KINDS[turn % KINDS.len()],
+                    || random.unit(),
+                );
                 case.check(&one_thread(isa), &format!("{isa} f64 {m}x{n}x{k}"));
             }
         }

@@ -13,11 +13,11 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use tilelab_kernels::{Activation, Threads};
 
-use self::screen::Screen;
+pub(super) use self::screen::Screen;
 use super::{Interrupted, Usage};
-use crate::data::{Places, fashion_mnist};
+use crate::data::{Dataset, Places, fashion_mnist};
 use crate::device::Device;
-use crate::measure::command_line;
+use crate::measure::{Record, command_line};
 use crate::mlp::{Init, Optimizer, TrainError, TrainOptions, activation_by_name, recorded};
 
 /// Where records go.
@@ -98,7 +98,8 @@ fn zero_or_above(text: &str) -> Result<f64, String> {
     value.ok_or_else(|| "it must be a finite number of at least 0, such as 0.001".to_owned())
 }
 
-fn threads(text: &str) -> Result<Threads, String> {
+/// `--threads`, as every command takes it.
+pub(super) fn threads(text: &str) -> Result<Threads, String> {
     let number = text
         .parse()
         .map_err(|_| format!("it must be a whole number from 1 to {}", Threads::MAX))?;
@@ -149,9 +150,28 @@ fn stop_flag() -> io::Result<Arc<AtomicBool>> {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let options = args.options();
     let data = fashion_mnist::load(&Places::of_this_machine(args.data.as_deref())).map_err(Usage::from)?;
-    let stop = stop_flag().context("can't watch for signals")?;
     let mut screen = Screen::new(args.json, data.train.rows, options.epochs);
-    let trained = recorded(&options, &data, false, &mut |event| {
+    let Some(mut record) = watched(&options, &data, false, &mut screen)? else {
+        return Ok(());
+    };
+    record.command = command_line(std::env::args_os().skip(1));
+    let path = crate::report::save(Path::new(RAW), &record).with_context(|| format!("can't write into {RAW}"))?;
+    match screen.finish(&record, &path) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Trains in view of the user: what happens goes to the screen, a signal ends the run behind its batch. None if nobody
+/// reads the screen any more: `tilelab train | head` is no failure.
+pub(super) fn watched(
+    options: &TrainOptions,
+    data: &Dataset,
+    quick: bool,
+    screen: &mut Screen,
+) -> anyhow::Result<Option<Record>> {
+    let stop = stop_flag().context("can't watch for signals")?;
+    let trained = recorded(options, data, quick, &mut |event| {
         let shown = screen.show(event);
         let go_on = shown && !stop.load(Ordering::Relaxed);
         if go_on {
@@ -161,16 +181,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     });
     match screen.error.take() {
-        // `tilelab train | head` is no failure.
-        Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-        Some(error) => return Err(error).context("can't write to stdout"),
-        None => {}
-    }
-    let mut record = trained.map_err(failure)?;
-    record.command = command_line(std::env::args_os().skip(1));
-    let path = crate::report::save(Path::new(RAW), &record).with_context(|| format!("can't write into {RAW}"))?;
-    match screen.finish(&record, &path) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
+        Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),
+        Some(error) => Err(error).context("can't write to stdout"),
+        None => trained.map(Some).map_err(failure),
     }
 }

@@ -10,6 +10,9 @@ use super::idx::Idx;
 use super::lookup::{Places, find};
 use super::{DataError, Dataset, Problem, Source, Split};
 
+/// Images to train on in the full set.
+pub const TRAIN_ROWS: usize = 60_000;
+
 /// Class names in label order.
 pub const CLASSES: [&str; 10] = [
     "T-shirt/top",

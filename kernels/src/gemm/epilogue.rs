@@ -1,6 +1,7 @@
 //! What happens to a product's tile before it leaves for C.
 
 use super::Shape;
+use crate::simd::{Kernel, Simd};
 use crate::{Activation, Float, MatRef, ShapeError};
 
 /// What is done to `t = alpha * A * B + beta * C` before it is stored, in this order, each step optional:
@@ -87,6 +88,26 @@ impl<'a, T: Float> Epilogue<'a, T> {
         Ok(())
     }
 
+    /// Whether some of it is beyond what micro-kernels do in registers: bias, relu, relu's derivative.
+    pub(crate) fn is_long(&self) -> bool {
+        let short = |activation| matches!(activation, Activation::Identity | Activation::Relu);
+        !short(self.activation)
+            || self
+                .derivative
+                .is_some_and(|(activation, _)| activation != Activation::Relu)
+    }
+
+    /// The part that is beyond them, for the tile of C at (row, col), which still lies in L1.
+    pub(crate) fn on_tile(&self, c: *mut T, c_row: usize, at: (usize, usize), used: (usize, usize)) -> OnTile<'a, T> {
+        OnTile {
+            epilogue: *self,
+            c,
+            c_row,
+            at,
+            used,
+        }
+    }
+
     /// For one element.
     pub(crate) fn apply(&self, x: T, row: usize, col: usize) -> T {
         let mut x = x;
@@ -99,6 +120,41 @@ impl<'a, T: Float> Epilogue<'a, T> {
         match self.derivative {
             Some((Activation::Relu, saved)) if !saved.get(row, col).is_some_and(|saved| *saved > T::ZERO) => T::ZERO,
             _ => x,
+        }
+    }
+}
+
+/// A long epilogue on one tile: activation and derivative, bias being in already.
+pub(crate) struct OnTile<'a, T> {
+    epilogue: Epilogue<'a, T>,
+    c: *mut T,
+    c_row: usize,
+    /// Row and column of the tile in C.
+    at: (usize, usize),
+    /// Its rows and columns.
+    used: (usize, usize),
+}
+
+impl<T: Float> Kernel<T> for OnTile<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) {
+        for i in 0..self.used.0 {
+            for j in (0..self.used.1).step_by(S::LANES) {
+                let keep = s.first(self.used.1 - j);
+                // SAFETY: row i of the tile has `used.1` elements, which this task alone writes, and so has the saved
+                // matrix, whose rows are contiguous (`check`).
+                unsafe {
+                    let c = self.c.add(i * self.c_row + j);
+                    let mut x = self.epilogue.activation.apply(s, s.load_masked(c, keep));
+                    if let Some((activation, saved)) = self.epilogue.derivative {
+                        let row = saved.as_ptr().add((self.at.0 + i) * saved.row_stride() + self.at.1 + j);
+                        x = activation.times_derivative(s, s.load_masked(row, keep), x);
+                    }
+                    s.store_masked(c, keep, x);
+                }
+            }
         }
     }
 }

@@ -291,6 +291,7 @@ impl<T: Float> Product<'_, T> {
         let first = step.pc == 0;
         let last = step.pc + step.kc >= self.shape.k;
         let beta = if first { self.beta } else { T::ONE };
+        let long = self.epilogue.is_long();
         for col in (part.col..part.end).step_by(nr) {
             let width = nr.min(part.end - col);
             let column = self.kernels.column(width);
@@ -347,6 +348,10 @@ impl<T: Float> Product<'_, T> {
                     // SAFETY: panels, C and the epilogue's operands hold this tile: validated shapes, and blocks cut
                     // from them. Tiles of different tasks are disjoint. The context has checked the ISA.
                     unsafe { run(&work) };
+                    if last && long {
+                        let at = (row, step.jc + col);
+                        T::run_on(self.isa, self.epilogue.on_tile(c, c_row, at, (height, width)));
+                    }
                     continue;
                 }
                 let spare = tile.wrapping_add(self.kernels.mr * nr);
@@ -358,21 +363,24 @@ impl<T: Float> Product<'_, T> {
         }
     }
 
-    /// The epilogue's operands for the tile at (row, col).
+    /// What the micro-kernel does of the epilogue for the tile at (row, col): all of it, or the bias of a long one.
     fn finish(&self, row: usize, col: usize) -> Finish<T> {
-        let (saved, saved_row) = match self.epilogue.derivative {
-            Some((Activation::Relu, saved)) => (
+        let epilogue = &self.epilogue;
+        let bias = epilogue
+            .bias
+            .map_or(std::ptr::null(), |bias| bias.as_ptr().wrapping_add(col));
+        if epilogue.is_long() {
+            return Finish { bias, ..Finish::NONE };
+        }
+        let (saved, saved_row) = epilogue.derivative.map_or((std::ptr::null(), 0), |(_, saved)| {
+            (
                 saved.as_ptr().wrapping_add(row * saved.row_stride() + col),
                 saved.row_stride(),
-            ),
-            _ => (std::ptr::null(), 0),
-        };
+            )
+        });
         Finish {
-            bias: self
-                .epilogue
-                .bias
-                .map_or(std::ptr::null(), |bias| bias.as_ptr().wrapping_add(col)),
-            relu: self.epilogue.activation == Activation::Relu,
+            bias,
+            relu: epilogue.activation == Activation::Relu,
             saved,
             saved_row,
         }

@@ -121,7 +121,7 @@ pub(crate) fn next_height(left: usize, mr: usize) -> usize {
 /// Start and height of row panel `i` of a block of `rows` rows, by the rule of [`next_height`].
 pub(crate) fn row_panel(rows: usize, mr: usize, i: usize) -> (usize, usize) {
     let panels = rows.div_ceil(mr);
-    if rows % mr == 0 || panels == 1 || i + 2 < panels {
+    if rows.is_multiple_of(mr) || panels == 1 || i + 2 < panels {
         return (i * mr, mr.min(rows - i * mr));
     }
     let start = (panels - 2) * mr;
@@ -188,7 +188,7 @@ mod tests {
             let kernels = Kernels::<f32>::of(isa);
             for k in [1, 20, 784, 1024, 1025, 8192] {
                 let b = Blocking::new::<f32>(Shape { m: 1025, n: 1031, k }, &kernels, caches);
-                assert!(b.mc % kernels.mr == 0 && b.nc % kernels.nr() == 0);
+                assert!(b.mc.is_multiple_of(kernels.mr) && b.nc.is_multiple_of(kernels.nr()));
                 assert!(
                     b.kc * kernels.nr() * 4 <= caches.l1 && b.mc * b.kc * 4 <= caches.l2,
                     "{b:?}"

@@ -10,16 +10,16 @@ use crate::measure::{Body, Epoch, Progress, Record, Training};
 use crate::mlp::Event;
 
 /// What is printed while a run trains.
-pub(super) struct Screen {
+pub(in crate::cli) struct Screen {
     json: bool,
     progress: Progress,
     rows: usize,
     /// Why stdout can't be written any more.
-    pub(super) error: Option<io::Error>,
+    pub(in crate::cli) error: Option<io::Error>,
 }
 
 impl Screen {
-    pub(super) fn new(json: bool, rows: usize, epochs: usize) -> Self {
+    pub(in crate::cli) fn new(json: bool, rows: usize, epochs: usize) -> Self {
         let progress = Progress::new((rows * epochs) as u64, "samples");
         Self {
             json,
@@ -30,7 +30,7 @@ impl Screen {
     }
 
     /// Whether it could be shown.
-    pub(super) fn show(&mut self, event: Event<'_>) -> bool {
+    pub(in crate::cli) fn show(&mut self, event: Event<'_>) -> bool {
         let text = match event {
             Event::Batch { epoch, rows } => {
                 self.progress.set(((epoch - 1) * self.rows + rows) as u64);
@@ -56,7 +56,7 @@ impl Screen {
     }
 
     /// The summary.
-    pub(super) fn finish(self, record: &Record, path: &Path) -> io::Result<()> {
+    pub(in crate::cli) fn finish(self, record: &Record, path: &Path) -> io::Result<()> {
         let Body::Training(training) = &record.body else {
             return Ok(());
         };
