@@ -20,7 +20,10 @@ fn one_command_measures_trains_and_leaves_a_report_that_a_browser_shows() {
         .env_remove("TILELAB_DATA")
         .output()
         .unwrap();
-    let (said, complained) = (String::from_utf8(ran.stdout).unwrap(), String::from_utf8_lossy(&ran.stderr));
+    let (said, complained) = (
+        String::from_utf8(ran.stdout).unwrap(),
+        String::from_utf8_lossy(&ran.stderr),
+    );
     assert!(ran.status.success(), "{complained}");
     let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.last().unwrap()["event"], "done");
@@ -39,7 +42,10 @@ fn one_command_measures_trains_and_leaves_a_report_that_a_browser_shows() {
             }
             Body::Training(training) => {
                 let (first, last) = (&training.epochs[0], &training.epochs[9]);
-                assert!(last.train_loss < 0.6 * first.train_loss && last.test_acc > 0.65, "{last:?}");
+                assert!(
+                    last.train_loss < 0.6 * first.train_loss && last.test_acc > 0.65,
+                    "{last:?}"
+                );
             }
         }
     }

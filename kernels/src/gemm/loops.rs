@@ -11,9 +11,9 @@
 //! row blocks, a task is one of them and packs A for itself; else A's blocks are packed first, together with B's, and
 //! columns are split too. An element's sum is the same chain of FMAs whoever computes it.
 
-use super::microkernel::{Finish, Tile};
+use super::microkernel::{Finish, PACKED, STRIDED, Tile, UNIT};
 use super::pack::{Panel, Panels, TOGETHER};
-use super::plan::{Blocking, Shape, next_height, row_panel};
+use super::plan::{Blocking, RowPanels, Shape};
 use super::table::Kernels;
 use crate::context::Working;
 use crate::pool::Pool;
@@ -26,6 +26,8 @@ pub(crate) struct Product<'a, T: 'static> {
     pub kernels: Kernels<T>,
     pub blocking: Blocking,
     pub shape: Shape,
+    /// Row panels of C.
+    pub rows: RowPanels,
     /// Threads worth waking, at most the pool's.
     pub threads: usize,
     /// A is copied into panels; else the kernels read it where it lies.
@@ -68,11 +70,11 @@ struct Step {
     kc: usize,
 }
 
-/// Rows `row..row + rows` of C, the columns from `col` to `end` of the step's block.
+/// Row panels `first..last` of C, the columns from `col` to `end` of the step's block.
 #[derive(Clone, Copy)]
 struct Part {
-    row: usize,
-    rows: usize,
+    first: usize,
+    last: usize,
     col: usize,
     end: usize,
 }
@@ -86,15 +88,13 @@ impl<T: Float> Product<'_, T> {
         }
         let Blocking { mc, kc, nc } = self.blocking;
         let nr = self.kernels.nr();
-        let row_blocks = m.div_ceil(mc);
-        let alone = self.threads > 1 && row_blocks < 2 * self.threads; // too few row blocks: split columns too
+        // Too few row blocks to keep every thread busy to the end: columns are split too.
+        let both = self.threads > 1 && self.row_blocks() < 2 * self.threads;
         let threads = working.pool.threads();
-        let a_room = if !self.pack_a {
-            0
-        } else if alone {
-            row_blocks * mc
-        } else {
-            threads * mc
+        let a_room = match (self.pack_a, both) {
+            (false, _) => 0,
+            (true, true) => m,
+            (true, false) => threads * mc,
         };
         let packed_a = Shared(working.scratch.a.room::<T>(a_room * kc));
         let packed_b = Shared(working.scratch.b.room::<T>(nc.min(n.next_multiple_of(nr)) * kc));
@@ -109,7 +109,7 @@ impl<T: Float> Product<'_, T> {
                     pc,
                     kc: kc.min(k - pc),
                 };
-                if alone {
+                if both {
                     self.pack_both(pool, step, packed_a, packed_b);
                     self.split_both(pool, step, packed_a, packed_b, tiles);
                 } else {
@@ -124,47 +124,49 @@ impl<T: Float> Product<'_, T> {
         }
     }
 
+    /// Row panels of a block.
+    fn in_block(&self) -> usize {
+        self.blocking.mc / self.kernels.mr
+    }
+
+    /// Blocks of row panels.
+    fn row_blocks(&self) -> usize {
+        self.rows.count.div_ceil(self.in_block())
+    }
+
+    /// Block `i` of the row panels, over the columns from `col` to `end`.
+    fn block(&self, i: usize, col: usize, end: usize) -> Part {
+        let first = i * self.in_block();
+        Part {
+            first,
+            last: (first + self.in_block()).min(self.rows.count),
+            col,
+            end,
+        }
+    }
+
     /// Columns split as well as rows: A's and B's panels are all there.
     fn split_both(&self, pool: &mut Pool, step: Step, a: Shared<T>, b: Shared<T>, tiles: Shared<T>) {
-        let (m, mc, nr) = (self.shape.m, self.blocking.mc, self.kernels.nr());
-        let row_blocks = m.div_ceil(mc);
+        let (nr, row_blocks) = (self.kernels.nr(), self.row_blocks());
         let panels = step.nc.div_ceil(nr);
         // Several runs of columns a thread: the last one to finish is then a small part of the whole.
         let runs = (4 * self.threads).div_ceil(row_blocks).min(panels);
         self.each(pool, row_blocks * runs, |task, worker| {
             let (block, run) = (task / runs, task % runs);
-            let row = block * mc;
-            let part = Part {
-                row,
-                rows: mc.min(m - row),
-                col: run * panels / runs * nr,
-                end: ((run + 1) * panels / runs * nr).min(step.nc),
-            };
-            self.part(
-                step,
-                part,
-                a.from(row * step.kc),
-                b.from(0),
-                self.tile_of(tiles, worker),
-            );
+            let end = ((run + 1) * panels / runs * nr).min(step.nc);
+            let part = self.block(block, run * panels / runs * nr, end);
+            let packed = a.from(self.rows.start(part.first) * step.kc);
+            self.part(step, part, packed, b.from(0), self.tile_of(tiles, worker));
         });
     }
 
     /// A task is a block of rows.
     fn split_rows(&self, pool: &mut Pool, step: Step, a: Shared<T>, b: Shared<T>, tiles: Shared<T>) {
-        let (m, mc) = (self.shape.m, self.blocking.mc);
-        self.each(pool, m.div_ceil(mc), |block, worker| {
-            let row = block * mc;
-            let part = Part {
-                row,
-                rows: mc.min(m - row),
-                col: 0,
-                end: step.nc,
-            };
-            let own = a.from(worker * mc * self.blocking.kc);
+        self.each(pool, self.row_blocks(), |block, worker| {
+            let part = self.block(block, 0, step.nc);
+            let own = a.from(worker * self.blocking.mc * self.blocking.kc);
             if self.pack_a {
-                let panels = part.rows.div_ceil(self.kernels.mr);
-                self.pack(0, panels, |i| self.row_panel(step, part.row, part.rows, i, own));
+                self.pack(part.first, part.last, |i| self.row_panel(step, i, part.first, own));
             }
             self.part(step, part, own, b.from(0), self.tile_of(tiles, worker));
         });
@@ -186,17 +188,17 @@ impl<T: Float> Product<'_, T> {
         }
     }
 
-    /// Row panel `i` of the block of rows at `row`, to be packed.
-    fn row_panel(&self, step: Step, row: usize, rows: usize, i: usize, block: *mut T) -> Panel<T> {
-        let (start, height) = row_panel(rows, self.kernels.mr, i);
+    /// Row panel `i`, to be packed where panel `first` begins at `to`.
+    fn row_panel(&self, step: Step, i: usize, first: usize, to: *mut T) -> Panel<T> {
+        let (row, height) = (self.rows.start(i), self.rows.height(i));
         let (line, along) = (self.a.row_stride(), self.a.col_stride());
         Panel {
-            from: self.a.as_ptr().wrapping_add((row + start) * line + step.pc * along),
+            from: self.a.as_ptr().wrapping_add(row * line + step.pc * along),
             line,
             step: along,
             width: height,
             depth: step.kc,
-            to: block.wrapping_add(start * step.kc),
+            to: to.wrapping_add((row - self.rows.start(first)) * step.kc),
             pitch: height,
         }
     }
@@ -260,28 +262,25 @@ impl<T: Float> Product<'_, T> {
     }
 
     fn pack_both(&self, pool: &mut Pool, step: Step, a: Shared<T>, b: Shared<T>) {
-        let (m, mc, mr) = (self.shape.m, self.blocking.mc, self.kernels.mr);
         let (first, panels) = (self.first_packed(step), step.nc.div_ceil(self.kernels.nr()));
         // Small tasks here: this phase is short, and its end is waited for. Half a group of panels each.
         let group = TOGETHER / 2;
         let of_b = (panels - first).div_ceil(group);
-        let in_block = (mc / mr).div_ceil(group);
-        let of_a = if self.pack_a { m.div_ceil(mc) * in_block } else { 0 };
+        let of_a = if self.pack_a {
+            self.rows.count.div_ceil(group)
+        } else {
+            0
+        };
         self.each(pool, of_a + of_b, |task, _| {
             if task >= of_a {
                 let from = first + (task - of_a) * group;
                 self.pack(from, panels.min(from + group), |j| {
                     self.column_panel(step, j, b.from(0))
                 });
-                return;
+            } else {
+                let end = self.rows.count.min((task + 1) * group);
+                self.pack(task * group, end, |i| self.row_panel(step, i, 0, a.from(0)));
             }
-            let row = task / in_block * mc;
-            let rows = mc.min(m - row);
-            let from = task % in_block * group;
-            let block = a.from(row * step.kc);
-            self.pack(from, rows.div_ceil(mr).min(from + group), |i| {
-                self.row_panel(step, row, rows, i, block)
-            });
         });
     }
 
@@ -308,18 +307,22 @@ impl<T: Float> Product<'_, T> {
                 (from, self.b.row_stride())
             };
             let (row_stride, col_stride) = (self.a.row_stride(), self.a.col_stride());
-            let mut start = 0;
-            while start < part.rows {
-                // As in `row_panel`, without its divisions: this is once a tile.
-                let height = next_height(part.rows - start, self.kernels.mr);
-                let row = part.row + start;
+            let form = match (self.pack_a, self.is_packed(step, col / nr)) {
+                (true, true) => PACKED,
+                (false, _) if row_stride != 1 => STRIDED,
+                _ => UNIT,
+            };
+            let mut row = self.rows.start(part.first);
+            let mut packed = a;
+            for i in part.first..part.last {
+                let height = self.rows.height(i);
                 let (a, a_row, a_col) = if self.pack_a {
-                    (a.wrapping_add(start * step.kc), 1, height)
+                    (packed, 1, height)
                 } else {
                     let from = self.a.as_ptr().wrapping_add(row * row_stride + step.pc * col_stride);
                     (from, row_stride, col_stride)
                 };
-                start += height;
+                packed = packed.wrapping_add(height * step.kc);
                 let c = self.c.wrapping_add(row * self.c_row + (step.jc + col) * self.c_col);
                 let finish = if last {
                     self.finish(row, step.jc + col)
@@ -343,7 +346,7 @@ impl<T: Float> Product<'_, T> {
                     finish,
                 };
                 let kernel = &column[(height - 1) * self.kernels.nv];
-                let run = if a_row == 1 { kernel.unit } else { kernel.strided };
+                let run = kernel.forms[usize::from(form)];
                 if self.c_col == 1 {
                     // SAFETY: panels, C and the epilogue's operands hold this tile: validated shapes, and blocks cut
                     // from them. Tiles of different tasks are disjoint. The context has checked the ISA.
@@ -352,6 +355,7 @@ impl<T: Float> Product<'_, T> {
                         let at = (row, step.jc + col);
                         T::run_on(self.isa, self.epilogue.on_tile(c, c_row, at, (height, width)));
                     }
+                    row += height;
                     continue;
                 }
                 let spare = tile.wrapping_add(self.kernels.mr * nr);
@@ -359,6 +363,7 @@ impl<T: Float> Product<'_, T> {
                 // SAFETY: as above, with a tile of scratch for C.
                 unsafe { run(&work) };
                 self.scatter(spare, c, (height, width), beta, last.then_some((row, step.jc + col)));
+                row += height;
             }
         }
     }

@@ -8,8 +8,9 @@
 //! # Layout
 //! `p` runs along memory in both panels. A row of the B panel is NV vectors; element (i, p) of A is broadcast.
 //! ```text
-//! A, unit rows   a[p * a_col + i]          packed (a_col = MR), or A^T as it lies in memory
-//! A, strided     a[i * a_row + p * a_col]  row-major A that is not worth packing
+//! A, packed      a[p * MR + i]
+//! A, unit rows   a[p * a_col + i]          A^T as it lies in memory, or packed beside a B that is not
+//! A, strided     a[i * a_row + p]          row-major A that is not worth packing
 //! B              b[p * b_row + j]          packed (b_row = NV * LANES), or row-major B as it lies
 //! ```
 //!
@@ -40,7 +41,7 @@ pub(crate) struct Tile<T> {
     pub a: *const T,
     /// Elements from one row of A to the next (1 in the unit form).
     pub a_row: usize,
-    /// Elements from one p of A to the next.
+    /// Elements from one p of A to the next (1 in the strided form).
     pub a_col: usize,
     /// Panel of B.
     pub b: *const T,
@@ -91,38 +92,47 @@ impl<T> Finish<T> {
     }
 }
 
-/// Computes one tile. `UNIT`: rows of A are neighbours.
+/// How the panels lie. Both packed, all strides are constants and become displacements.
+pub(crate) const PACKED: u8 = 0;
+/// Rows of A are neighbours.
+pub(crate) const UNIT: u8 = 1;
+/// Steps of A are neighbours.
+pub(crate) const STRIDED: u8 = 2;
+
+/// Computes one tile. `FORM` is one of [`PACKED`], [`UNIT`], [`STRIDED`].
 ///
 /// # Safety
-/// The panels hold `kc` steps of MR rows and NV vectors (the B panel whole vectors, whatever `nr` says), C and the
-/// epilogue's operands MR rows of `nr` elements; C is nobody else's.
+/// The panels lie as `FORM` says and hold `kc` steps of MR rows and NV vectors (the B panel whole vectors, whatever `nr`
+/// says), C and the epilogue's operands MR rows of `nr` elements, `spill` a whole tile; C is nobody else's.
 #[inline(always)]
-pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV: usize, const UNIT: bool>(
+pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV: usize, const FORM: u8>(
     s: S,
     tile: &Tile<T>,
 ) {
     let mut acc = [[s.splat(T::ZERO); NV]; MR];
-    let (mut a, mut b) = (tile.a, tile.b);
-    let (a_row, a_col, b_row) = (if UNIT { 1 } else { tile.a_row }, tile.a_col, tile.b_row);
+    let mut at = Cursor::<T, FORM>::new(tile);
     // C's lines come in while the sums are made, a row every UNROLL steps: asked for all at once they take every fill
-    // buffer, and the panels' own lines wait behind them. Behind the last row it asks for that row again.
+    // buffer, and the panels' own lines wait behind them.
+    // Unrolled, the strided form's addresses are too many for the registers, and the sums go to the stack.
+    let unroll = if FORM == STRIDED { 1 } else { UNROLL };
+    let turns = tile.kc / unroll;
+    let with_prefetch = turns.min(MR);
     let mut row = tile.c.cast_const();
-    for turn in 1..=tile.kc / UNROLL {
+    for _ in 0..with_prefetch {
         for j in 0..NV {
             s.prefetch(row.wrapping_add(j * S::LANES));
         }
-        s.prefetch(row.wrapping_add(tile.nr - 1));
-        row = row.wrapping_add(if turn < MR { tile.c_row } else { 0 });
-        for _ in 0..UNROLL {
-            // SAFETY: this step lies inside both panels, the caller's promise (so below).
-            unsafe { step::<T, S, MR, NV>(s, a, a_row, b, &mut acc) };
-            (a, b) = (a.wrapping_add(a_col), b.wrapping_add(b_row));
-        }
+        row = row.wrapping_add(tile.c_row);
+        // SAFETY: these steps lie inside both panels, the caller's promise (so below).
+        unsafe { turn::<T, S, MR, NV, FORM>(s, &mut at, &mut acc) };
     }
-    for _ in 0..tile.kc % UNROLL {
+    for _ in with_prefetch..turns {
         // SAFETY: as above.
-        unsafe { step::<T, S, MR, NV>(s, a, a_row, b, &mut acc) };
-        (a, b) = (a.wrapping_add(a_col), b.wrapping_add(b_row));
+        unsafe { turn::<T, S, MR, NV, FORM>(s, &mut at, &mut acc) };
+    }
+    for _ in 0..tile.kc % unroll {
+        // SAFETY: as above.
+        unsafe { steps::<T, S, MR, NV, FORM, 1>(s, &mut at, &mut acc) };
     }
     let last = s.first(tile.nr - (NV - 1) * S::LANES);
     let alpha = s.splat(tile.alpha);
@@ -159,28 +169,128 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
     }
 }
 
-/// One step of p: NV vectors of B, MR broadcasts of A, MR * NV FMAs.
+/// The same pointer, of which the compiler knows nothing any more. Costs no instruction.
 #[inline(always)]
-unsafe fn step<T: Float, S: Simd<T>, const MR: usize, const NV: usize>(
-    s: S,
-    a: *const T,
-    a_row: usize,
+fn opaque<T>(p: *const T) -> *const T {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let mut p = p;
+        // SAFETY: no instruction at all; the register comes out as it went in.
+        unsafe { std::arch::asm!("/* {0} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) };
+        p
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::hint::black_box(p)
+}
+
+/// Where the panels are at the current step.
+struct Cursor<T, const FORM: u8> {
+    /// Every fourth row of A; the first alone but in the strided form.
+    quads: [*const T; 4],
+    /// Elements from a row to the next, and three times that.
+    stride: (usize, usize),
     b: *const T,
+    /// Elements from one step to the next, of A and B.
+    step: (usize, usize),
+}
+
+impl<T, const FORM: u8> Cursor<T, FORM> {
+    #[inline(always)]
+    fn new(tile: &Tile<T>) -> Self {
+        if FORM != STRIDED {
+            return Self {
+                quads: [tile.a; 4],
+                stride: (1, 3),
+                b: tile.b,
+                step: (tile.a_col, tile.b_row),
+            };
+        }
+        // x86 addresses base + stride * {0, 1, 2}, and with three times the stride in a register a fourth row. Told that
+        // the bases are one pointer, the compiler walks from row to row with additions that wait for each other: a third
+        // more time at (256, 10, 256). So it isn't told.
+        let base = |i: usize| opaque(tile.a.wrapping_add(4 * i * tile.a_row));
+        let stride = (
+            tile.a_row,
+            opaque(std::ptr::without_provenance::<u8>(3 * tile.a_row)).addr(),
+        );
+        Self {
+            quads: [base(0), base(1), base(2), base(3)],
+            stride,
+            b: tile.b,
+            step: (1, tile.b_row),
+        }
+    }
+
+    /// Row `i` of A, `u` steps on.
+    #[inline(always)]
+    fn a(&self, i: usize, u: usize, mr: usize) -> *const T {
+        let (stride, triple) = self.stride;
+        match FORM {
+            PACKED => self.quads[0].wrapping_add(u * mr + i),
+            UNIT => self.quads[0].wrapping_add(u * self.step.0 + i),
+            _ => self.quads[i / 4].wrapping_add([0, stride, 2 * stride, triple][i % 4] + u),
+        }
+    }
+
+    /// Row `u` of B from here.
+    #[inline(always)]
+    fn b(&self, u: usize, nr: usize) -> *const T {
+        self.b.wrapping_add(u * if FORM == PACKED { nr } else { self.step.1 })
+    }
+}
+
+/// One turn of the hot loop.
+#[inline(always)]
+unsafe fn turn<T: Float, S: Simd<T>, const MR: usize, const NV: usize, const FORM: u8>(
+    s: S,
+    at: &mut Cursor<T, FORM>,
     acc: &mut [[S::V; NV]; MR],
 ) {
-    let mut row = [s.splat(T::ZERO); NV];
-    // SAFETY: the caller vouches for NV vectors at b and MR rows at a.
+    // SAFETY: the caller vouches for the steps.
     unsafe {
-        for j in 0..NV {
-            row[j] = s.load(b.add(j * S::LANES));
+        if FORM == STRIDED {
+            steps::<T, S, MR, NV, FORM, 1>(s, at, acc);
+        } else {
+            steps::<T, S, MR, NV, FORM, UNROLL>(s, at, acc);
         }
-        for i in 0..MR {
-            let x = s.splat(*a.add(i * a_row));
+    }
+}
+
+/// U steps of p, each NV vectors of B, MR broadcasts of A, MR * NV FMAs.
+#[inline(always)]
+unsafe fn steps<T: Float, S: Simd<T>, const MR: usize, const NV: usize, const FORM: u8, const U: usize>(
+    s: S,
+    at: &mut Cursor<T, FORM>,
+    acc: &mut [[S::V; NV]; MR],
+) {
+    for u in 0..U {
+        let b = at.b(u, NV * S::LANES);
+        let mut row = [s.splat(T::ZERO); NV];
+        // SAFETY: the caller vouches for U steps of NV vectors at b and of MR rows at a.
+        unsafe {
             for j in 0..NV {
-                acc[i][j] = s.mul_add(x, row[j], acc[i][j]);
+                row[j] = s.load(b.add(j * S::LANES));
+            }
+            for i in 0..MR {
+                let x = s.splat(*at.a(i, u, MR));
+                for j in 0..NV {
+                    acc[i][j] = s.mul_add(x, row[j], acc[i][j]);
+                }
             }
         }
     }
+    let a_step = match FORM {
+        PACKED => MR,
+        UNIT => at.step.0,
+        _ => 1,
+    };
+    for quad in &mut at.quads {
+        *quad = quad.wrapping_add(U * a_step);
+        if FORM == STRIDED {
+            *quad = opaque(*quad);
+        }
+    }
+    at.b = at.b(U, NV * S::LANES);
 }
 
 /// The general epilogue, from sums in memory. Its loop over rows must not be unrolled: while all of it was in one piece

@@ -19,6 +19,7 @@ pub(crate) use table::{KERNELS_F32, KERNELS_F64, Kernels};
 
 use crate::{Context, ContextError, Float, Isa, MatMut, MatRef, ShapeError, Threads};
 use loops::Product;
+use plan::RowPanels;
 
 /// Multiply-adds below which one thread works alone: waking a worker that spins costs about a microsecond and the two
 /// barriers of a product as much again, so that two threads broke even near 100 x 100 x 100 here.
@@ -104,10 +105,11 @@ impl<T: Float> Plan<T> {
             kernels: self.kernels,
             blocking,
             shape,
+            rows: RowPanels::new(shape.m, self.kernels.mr),
             threads: if alone { 1 } else { self.ctx.threads().get() },
             // An operand is copied when it is read often enough to pay for it. Each panel of A is read once a panel of
             // B and the other way round.
-            pack_a: forced || shape.n > 3 * self.kernels.nr(),
+            pack_a: forced || shape.n > 3 * self.kernels.nr() || (a.row_stride() != 1 && a.col_stride() != 1),
             pack_b: forced || b.col_stride() != 1 || shape.m > 4 * self.kernels.mr,
             alpha,
             beta,

@@ -1,12 +1,12 @@
 //! The table of micro-kernels: every ISA, element type and tile. Tests, benches and reports iterate it.
 
-use super::microkernel::{Tile, microkernel};
+use super::microkernel::{PACKED, STRIDED, Tile, UNIT, microkernel};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Portable, Simd};
 use crate::{Float, Isa};
 
-/// A micro-kernel, its geometry and its two forms.
+/// A micro-kernel: its geometry and its three forms.
 #[derive(Debug, Clone, Copy)]
 pub struct MicroKernel<T> {
     /// Instruction set.
@@ -17,8 +17,8 @@ pub struct MicroKernel<T> {
     pub nv: usize,
     /// Elements in a vector.
     pub lanes: usize,
-    pub(crate) unit: unsafe fn(&Tile<T>),
-    pub(crate) strided: unsafe fn(&Tile<T>),
+    /// Its three forms, by how the panels lie.
+    pub(crate) forms: [unsafe fn(&Tile<T>); 3],
 }
 
 impl<T: Float> MicroKernel<T> {
@@ -43,8 +43,11 @@ macro_rules! entries {
             mr: $mr,
             nv: $nv,
             lanes: <$token as Simd<$t>>::LANES,
-            unit: $wrapper::<$t, $mr, $nv, true>,
-            strided: $wrapper::<$t, $mr, $nv, false>,
+            forms: [
+                $wrapper::<$t, $mr, $nv, PACKED>,
+                $wrapper::<$t, $mr, $nv, UNIT>,
+                $wrapper::<$t, $mr, $nv, STRIDED>,
+            ],
         }),*]
     };
 }
@@ -53,34 +56,34 @@ macro_rules! entries {
 /// The CPU has AVX2 and FMA, and what [`microkernel`] asks.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2<T: Float, const MR: usize, const NV: usize, const UNIT: bool>(tile: &Tile<T>)
+unsafe fn avx2<T: Float, const MR: usize, const NV: usize, const FORM: u8>(tile: &Tile<T>)
 where
     Avx2: Simd<T>,
 {
     // SAFETY: the caller's promises.
-    unsafe { microkernel::<T, Avx2, MR, NV, UNIT>(Avx2::assume(), tile) }
+    unsafe { microkernel::<T, Avx2, MR, NV, FORM>(Avx2::assume(), tile) }
 }
 
 /// # Safety
 /// The CPU has AVX-512 F, DQ, BW, VL, and what [`microkernel`] asks.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
-unsafe fn avx512<T: Float, const MR: usize, const NV: usize, const UNIT: bool>(tile: &Tile<T>)
+unsafe fn avx512<T: Float, const MR: usize, const NV: usize, const FORM: u8>(tile: &Tile<T>)
 where
     Avx512: Simd<T>,
 {
     // SAFETY: the caller's promises.
-    unsafe { microkernel::<T, Avx512, MR, NV, UNIT>(Avx512::assume(), tile) }
+    unsafe { microkernel::<T, Avx512, MR, NV, FORM>(Avx512::assume(), tile) }
 }
 
 /// # Safety
 /// What [`microkernel`] asks.
-unsafe fn portable<T: Float, const MR: usize, const NV: usize, const UNIT: bool>(tile: &Tile<T>)
+unsafe fn portable<T: Float, const MR: usize, const NV: usize, const FORM: u8>(tile: &Tile<T>)
 where
     Portable: Simd<T>,
 {
     // SAFETY: the caller's promises.
-    unsafe { microkernel::<T, Portable, MR, NV, UNIT>(Portable, tile) }
+    unsafe { microkernel::<T, Portable, MR, NV, FORM>(Portable, tile) }
 }
 
 macro_rules! table {
