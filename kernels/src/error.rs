@@ -36,6 +36,18 @@ pub enum ShapeError {
         /// Elements from one column to the next.
         col_stride: usize,
     },
+    /// A view that runs backwards.
+    #[error("a {rows}x{cols} view with strides ({row_stride}, {col_stride}) runs backwards; copy it first")]
+    Reversed {
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+        /// Elements from one row to the next.
+        row_stride: isize,
+        /// Elements from one column to the next.
+        col_stride: isize,
+    },
     /// Inner or outer sizes of a product differ.
     #[error("gemm: A is {a_rows}x{a_cols}, B is {b_rows}x{b_cols}, C is {c_rows}x{c_cols}: C must be A's rows by B's columns, and A's columns must equal B's rows", a_rows = a.0, a_cols = a.1, b_rows = b.0, b_cols = b.1, c_rows = c.0, c_cols = c.1)]
     Product {

@@ -8,14 +8,22 @@ use std::marker::PhantomData;
 use crate::ShapeError;
 
 /// A matrix that is read.
+///
+/// It points at its elements and not at the slice they came from: the gaps between rows may be borrowed by somebody else.
 #[derive(Debug)]
 pub struct MatRef<'a, T> {
-    data: &'a [T],
+    data: *const T,
     rows: usize,
     cols: usize,
     row_stride: usize,
     col_stride: usize,
+    owner: PhantomData<&'a [T]>,
 }
+
+// SAFETY: a MatRef is a shared borrow of its elements, like &[T].
+unsafe impl<T: Sync> Send for MatRef<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for MatRef<'_, T> {}
 
 impl<T> Clone for MatRef<'_, T> {
     fn clone(&self) -> Self {
@@ -29,7 +37,6 @@ impl<T> Copy for MatRef<'_, T> {}
 #[derive(Debug)]
 pub struct MatMut<'a, T> {
     data: *mut T,
-    len: usize,
     rows: usize,
     cols: usize,
     row_stride: usize,
@@ -93,11 +100,12 @@ impl<'a, T> MatRef<'a, T> {
     ) -> Result<Self, ShapeError> {
         check(data.len(), rows, cols, row_stride, col_stride)?;
         Ok(Self {
-            data,
+            data: data.as_ptr(),
             rows,
             cols,
             row_stride,
             col_stride,
+            owner: PhantomData,
         })
     }
 
@@ -117,7 +125,7 @@ impl<'a, T> MatRef<'a, T> {
             cols: self.rows,
             row_stride: self.col_stride,
             col_stride: self.row_stride,
-            data: self.data,
+            ..self
         }
     }
 
@@ -143,12 +151,14 @@ impl<'a, T> MatRef<'a, T> {
 
     /// Address of element (0, 0).
     pub fn as_ptr(&self) -> *const T {
-        self.data.as_ptr()
+        self.data
     }
 
     /// Element (row, col); `None` outside the shape.
     pub fn get(&self, row: usize, col: usize) -> Option<&'a T> {
-        (row < self.rows && col < self.cols).then(|| &self.data[row * self.row_stride + col * self.col_stride])
+        // SAFETY: inside the shape, whose elements are borrowed for 'a.
+        (row < self.rows && col < self.cols)
+            .then(|| unsafe { &*self.data.add(row * self.row_stride + col * self.col_stride) })
     }
 }
 
@@ -173,10 +183,9 @@ impl<'a, T> MatMut<'a, T> {
                 col_stride,
             });
         }
-        let (len, data) = (data.len(), data.as_mut_ptr());
+        let data = data.as_mut_ptr();
         Ok(Self {
             data,
-            len,
             rows,
             cols,
             row_stride,
@@ -216,14 +225,13 @@ impl<'a, T> MatMut<'a, T> {
 
     /// Itself, to be read.
     pub fn as_ref(&self) -> MatRef<'_, T> {
-        // SAFETY: pointer and length come from the slice that `self` borrows exclusively.
-        let data = unsafe { std::slice::from_raw_parts(self.data, self.len) };
         MatRef {
-            data,
+            data: self.data,
             rows: self.rows,
             cols: self.cols,
             row_stride: self.row_stride,
             col_stride: self.col_stride,
+            owner: PhantomData,
         }
     }
 
@@ -273,50 +281,7 @@ impl<'a, T> MatMut<'a, T> {
 }
 
 #[cfg(feature = "ndarray")]
-mod with_ndarray {
-    use super::{MatMut, MatRef};
-    use crate::ShapeError;
-
-    /// Strides as kernels take them: not negative.
-    fn strides(shape: (usize, usize), strides: &[isize]) -> Result<(usize, usize), ShapeError> {
-        match (usize::try_from(strides[0]), usize::try_from(strides[1])) {
-            (Ok(row), Ok(col)) => Ok((row, col)),
-            _ => Err(ShapeError::Overlap {
-                rows: shape.0,
-                cols: shape.1,
-                row_stride: 0,
-                col_stride: 0,
-            }),
-        }
-    }
-
-    impl<'a, T> TryFrom<ndarray::ArrayView2<'a, T>> for MatRef<'a, T> {
-        type Error = ShapeError;
-
-        fn try_from(view: ndarray::ArrayView2<'a, T>) -> Result<Self, ShapeError> {
-            let (rows, cols) = view.dim();
-            let (row_stride, col_stride) = strides((rows, cols), view.strides())?;
-            let len = super::needed(rows, cols, row_stride, col_stride).unwrap_or(0);
-            // SAFETY: the view vouches for every element that its shape and strides reach, for 'a.
-            let data = unsafe { std::slice::from_raw_parts(view.as_ptr(), len) };
-            MatRef::new(data, rows, cols, row_stride, col_stride)
-        }
-    }
-
-    impl<'a, T> TryFrom<ndarray::ArrayViewMut2<'a, T>> for MatMut<'a, T> {
-        type Error = ShapeError;
-
-        fn try_from(mut view: ndarray::ArrayViewMut2<'a, T>) -> Result<Self, ShapeError> {
-            let (rows, cols) = view.dim();
-            let (row_stride, col_stride) = strides((rows, cols), view.strides())?;
-            let len = super::needed(rows, cols, row_stride, col_stride).unwrap_or(0);
-            // SAFETY: the view borrows exclusively every element that its shape and strides reach, for 'a; a mutable
-            // view never overlaps itself, and the gaps between are not read or written through this slice.
-            let data = unsafe { std::slice::from_raw_parts_mut(view.as_mut_ptr(), len) };
-            MatMut::new(data, rows, cols, row_stride, col_stride)
-        }
-    }
-}
+mod with_ndarray;
 
 #[cfg(test)]
 mod tests {

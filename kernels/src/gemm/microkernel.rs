@@ -176,7 +176,7 @@ fn opaque<T>(p: *const T) -> *const T {
     {
         let mut p = p;
         // SAFETY: no instruction at all; the register comes out as it went in.
-        unsafe { std::arch::asm!("/* {0} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) };
+        unsafe { std::arch::asm!("/* {0} */", inout(reg) p, options(pure, readonly, nostack, preserves_flags)) };
         p
     }
     #[cfg(not(target_arch = "x86_64"))]
