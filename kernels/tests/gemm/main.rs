@@ -1,5 +1,7 @@
 //! Promises of the matrix product. Letters are those of the design's list of tests.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 #[path = "../support/mod.rs"]
 mod support;
 
