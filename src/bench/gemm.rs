@@ -110,8 +110,11 @@ fn view(data: &[f32], rows: usize, cols: usize, transposed: bool) -> MatRef<'_, 
 pub struct Multiplier<'a> {
     /// Its id in tables and records.
     pub id: String,
-    multiply: Box<dyn FnMut(&Operands, &mut [f32]) + 'a>,
+    multiply: Multiply<'a>,
 }
+
+/// C (row-major) <- A B of these operands.
+type Multiply<'a> = Box<dyn FnMut(&Operands, &mut [f32]) + 'a>;
 
 impl<'a> Multiplier<'a> {
     /// Our kernels on `ctx`.

@@ -1,6 +1,7 @@
 //! What the kernel tests share: contexts, numbers, guarded outputs, distances in ulp; and matrices for the product.
 
 #![allow(dead_code, reason = "each test uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 pub mod matrices;
 
