@@ -1,4 +1,5 @@
 //! Activations, biases, gathered bytes and updates: against the oracle at every length and offset.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! (f) A forced ISA is used or refused, never replaced in silence.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::Command;
 

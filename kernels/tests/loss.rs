@@ -1,4 +1,5 @@
 //! Softmax with cross-entropy: losses and gradient against the oracle, and bad labels.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Column sums and row argmax.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Softmax, log-softmax and logsumexp: against the oracle at every length, and what must hold of any softmax.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
