@@ -1,0 +1,192 @@
+//! (k) Every micro-kernel and every other family against the oracle, small enough for an emulator: `ci/avx512` runs this
+//! program on an emulated CPU with AVX-512. On a real one the other tests go deeper.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "gemm/case.rs"]
+mod case;
+mod support;
+
+use case::{Case, KINDS};
+use support::matrices::Layout;
+use support::{Random, assert_close, contexts, isas};
+use tilelab_kernels::gemm::{Blocking, Shape};
+use tilelab_kernels::{Activation, Context, Float, Isa, MatMut, MatRef, Threads, reference};
+
+/// Lengths round the vectors of every ISA.
+const LENGTHS: [usize; 9] = [1, 3, 7, 8, 15, 16, 17, 33, 100];
+
+/// Every kernel of the table in its three forms: both panels packed, rows of A neighbours, steps of A neighbours. Full
+/// and ragged widths, depths off and on the unrolled loop's.
+fn tiles<T: Float>(isa: Isa) -> usize {
+    let packed = Context::with_blocking(isa, Threads::one(), Blocking { mc: 1, kc: 40, nc: 1 }).unwrap();
+    let in_place = Context::new(isa, Threads::one()).unwrap();
+    let mut random = Random(1);
+    let mut kernels = 0;
+    for kernel in T::KERNELS.iter().filter(|kernel| kernel.isa == isa) {
+        let least = (kernel.nv - 1) * kernel.lanes + 1;
+        for (turn, (n, k)) in [(least, 0), (kernel.nr() - 1, 3), (least, 10), (kernel.nr(), 9)]
+            .into_iter()
+            .enumerate()
+        {
+            let m = kernel.mr;
+            for (form, (ctx, layout)) in [
+                (&packed, Layout::RowMajor),
+                (&in_place, Layout::ColumnMajor),
+                (&in_place, Layout::RowMajor),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let kind = KINDS[(m + turn + 3 * form) % KINDS.len()];
+                let beta = [0.0, 1.0, -0.5][(m + turn) % 3];
+                let layouts = [layout, Layout::RowMajor, Layout::RowMajor];
+                let case = Case::<T>::new(Shape { m, n, k }, layouts, (0.75, beta), kind, || random.unit());
+                case.check(ctx, &format!("{} form {form}, width {n}, depth {k}", kernel.id()));
+            }
+        }
+        kernels += 1;
+    }
+    kernels
+}
+
+#[test]
+fn every_micro_kernel_in_every_form() {
+    for isa in isas() {
+        let kernels = tiles::<f32>(isa) + tiles::<f64>(isa);
+        println!("isa {isa}: {kernels} micro-kernels ran");
+        assert!(kernels >= 24);
+    }
+}
+
+/// Whole products of several blocks each way, in every layout, on one thread and on two.
+fn products<T: Float>(isa: Isa) {
+    let layouts = [Layout::RowMajor, Layout::ColumnMajor, Layout::Scattered];
+    let mut random = Random(2);
+    for turn in 0..9 {
+        let threads = Threads::new(1 + turn % 2).unwrap();
+        let ctx = Context::with_blocking(isa, threads, Blocking { mc: 1, kc: 5, nc: 1 }).unwrap();
+        let shape = Shape {
+            m: 17 + turn,
+            n: 30 + 5 * turn,
+            k: 9 + turn,
+        };
+        let layouts = [layouts[turn % 3], layouts[turn / 3 % 3], layouts[(turn + turn / 3) % 3]];
+        let case = Case::<T>::new(shape, layouts, (1.0, 0.5), KINDS[turn % KINDS.len()], || random.unit());
+        case.check(&ctx, &format!("{isa} {} {shape:?} {layouts:?}", T::NAME));
+    }
+}
+
+#[test]
+fn whole_products_in_every_layout() {
+    for isa in isas() {
+        products::<f32>(isa);
+        products::<f64>(isa);
+    }
+}
+
+/// One vector in, one out.
+fn elementwise<T: Float>(ctx: &Context, n: usize) {
+    let mut random = Random(n as u64);
+    let (x, dy) = (random.fill::<T>(n, -9.0, 9.0), random.fill::<T>(n, -1.0, 1.0));
+    let mut y = vec![T::from_f64(f64::NAN); n];
+    let wide = |scale: f64| move |want: f64| scale * T::EPSILON * want.abs();
+    let ulp = wide(1.0);
+    ctx.exp(&x, &mut y).unwrap();
+    let want: Vec<f64> = x.iter().map(|x| x.to_f64().exp()).collect();
+    assert_close("exp", &y, &want, |i| ulp(want[i]));
+    let positive: Vec<T> = x.iter().map(|x| T::from_f64(x.to_f64().abs() + 0.01)).collect();
+    ctx.log(&positive, &mut y).unwrap();
+    let want: Vec<f64> = positive.iter().map(|x| x.to_f64().ln()).collect();
+    assert_close("log", &y, &want, |i| ulp(want[i]));
+    for activation in [Activation::Identity, Activation::Relu] {
+        ctx.activate(activation, &x, &mut y).unwrap();
+        assert_close("activation", &y, &reference::activate(activation, &x), |_| 0.0);
+        ctx.activate_backward(activation, &x, &dy, &mut y).unwrap();
+        let want = reference::activate_backward(activation, &x, &dy);
+        assert_close("derivative", &y, &want, |_| 0.0);
+    }
+    let (decay, lr) = (T::from_f64(0.999), T::from_f64(0.1));
+    let mut weights = x.clone();
+    ctx.sgd(decay, lr, &dy, &mut weights).unwrap();
+    let want = reference::sgd(decay, lr, &dy, &x);
+    assert_close("sgd", &weights, &want, |_| 20.0 * T::EPSILON);
+}
+
+/// Matrices of five rows.
+fn rows<T: Float>(ctx: &Context, n: usize) {
+    const ROWS: usize = 5;
+    let mut random = Random(n as u64);
+    let data = random.fill::<T>(ROWS * (n + 1), -8.0, 8.0);
+    let x = MatRef::new(&data, ROWS, n, n + 1, 1).unwrap();
+    let mut y = vec![T::from_f64(f64::NAN); ROWS * n];
+    let sum = (16.0 + n as f64) * T::EPSILON;
+    ctx.softmax(x, MatMut::row_major(&mut y, ROWS, n).unwrap()).unwrap();
+    let want = reference::softmax(x);
+    assert_close("softmax", &y, &want, |i| 2.0 * sum * want[i]);
+    ctx.log_softmax(x, MatMut::row_major(&mut y, ROWS, n).unwrap()).unwrap();
+    assert_close("log-softmax", &y, &reference::log_softmax(x), |_| 20.0 * sum);
+    let mut one_a_row = vec![T::from_f64(f64::NAN); ROWS];
+    ctx.logsumexp(x, &mut one_a_row).unwrap();
+    assert_close("logsumexp", &one_a_row, &reference::logsumexp(x), |_| 20.0 * sum);
+
+    let labels: Vec<u8> = (0..ROWS).map(|i| (7 * i % n) as u8).collect();
+    let scale = T::from_f64(0.2);
+    let out = MatMut::row_major(&mut y, ROWS, n).unwrap();
+    ctx.softmax_cross_entropy(x, &labels, scale, &mut one_a_row, out)
+        .unwrap();
+    let (losses, gradient) = reference::softmax_cross_entropy(x, &labels, scale);
+    assert_close("losses", &one_a_row, &losses, |_| 20.0 * sum);
+    assert_close("their gradient", &y, &gradient, |_| sum);
+    ctx.cross_entropy_loss(x, &labels, &mut one_a_row).unwrap();
+    let losses = reference::cross_entropy_loss(x, &labels);
+    assert_close("losses alone", &one_a_row, &losses, |_| 20.0 * sum);
+
+    let mut largest = vec![u32::MAX; ROWS];
+    ctx.row_argmax(x, &mut largest).unwrap();
+    assert_eq!(largest, reference::row_argmax(x));
+    let mut sums = vec![T::from_f64(f64::NAN); n];
+    ctx.column_sum(x, &mut sums).unwrap();
+    assert_close("column sums", &sums, &reference::column_sum(x), |_| {
+        8.0 * 25.0 * T::EPSILON
+    });
+
+    let bias = random.fill::<T>(n, -1.0, 1.0);
+    let mut z: Vec<T> = data[..ROWS * n].to_vec();
+    let want = reference::add_bias(&bias, MatRef::row_major(&z, ROWS, n).unwrap());
+    ctx.add_bias(&bias, MatMut::row_major(&mut z, ROWS, n).unwrap())
+        .unwrap();
+    assert_close("bias", &z, &want, |i| T::EPSILON * want[i].abs());
+    let bytes: Vec<u8> = (0..9 * n).map(|_| random.bits() as u8).collect();
+    let out = MatMut::row_major(&mut y, ROWS, n).unwrap();
+    let picked = [8, 0, 3, 3, 7];
+    ctx.gather_rows_u8(&bytes, n, &picked, scale, out).unwrap();
+    let want = reference::gather_rows_u8(&bytes, n, &picked, scale);
+    assert_close("gathered bytes", &y, &want, |i| T::EPSILON * want[i]);
+}
+
+#[test]
+fn every_other_family() {
+    for ctx in contexts() {
+        for n in LENGTHS {
+            elementwise::<f32>(&ctx, n);
+            elementwise::<f64>(&ctx, n);
+            rows::<f32>(&ctx, n);
+            rows::<f64>(&ctx, n);
+        }
+        println!("isa {}: every other family ran", ctx.isa());
+    }
+}
+
+/// Says what ran: a log without this line proves nothing.
+#[test]
+fn the_cpu_and_the_isa_are_named() {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = cpu.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    let flags: Vec<_> = flags
+        .split(' ')
+        .filter(|flag| flag.starts_with("avx") || *flag == "fma")
+        .collect();
+    println!("cpu: {}", flags.join(" "));
+    println!("isa selected: {}", Isa::selected().unwrap());
+}
