@@ -68,15 +68,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         failed = measure(args, &raw)?;
     }
     let (records, problems) = report::load(&raw);
+    if records.is_empty() {
+        let why = problems
+            .first()
+            .map_or_else(|| format!("{}: no record", raw.display()), ToString::to_string);
+        return Err(Usage(format!("{why}; measure first, with tilelab report --quick")).into());
+    }
     for problem in &problems {
         eprintln!("warning: {problem}");
-    }
-    if records.is_empty() {
-        return Err(Usage(format!(
-            "no record in {}: measure first, with tilelab report --quick",
-            raw.display()
-        ))
-        .into());
     }
     let page = args.out.join("index.html");
     report::write_html(&page, &report::render(&records, &problems))

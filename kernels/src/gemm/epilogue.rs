@@ -97,7 +97,7 @@ impl<'a, T: Float> Epilogue<'a, T> {
                 .is_some_and(|(activation, _)| activation != Activation::Relu)
     }
 
-    /// The part that is beyond them, for the tile of C at (row, col), which still lies in L1.
+    /// All but the bias, for the tile of C at (row, col) while it lies in L1.
     pub(crate) fn on_tile(&self, c: *mut T, c_row: usize, at: (usize, usize), used: (usize, usize)) -> OnTile<'a, T> {
         OnTile {
             epilogue: *self,
@@ -108,23 +108,13 @@ impl<'a, T: Float> Epilogue<'a, T> {
         }
     }
 
-    /// For one element.
-    pub(crate) fn apply(&self, x: T, row: usize, col: usize) -> T {
-        let mut x = x;
-        if let Some(bias) = self.bias {
-            x = x.plus(bias[col]);
-        }
-        if self.activation == Activation::Relu && x < T::ZERO {
-            x = T::ZERO;
-        }
-        match self.derivative {
-            Some((Activation::Relu, saved)) if !saved.get(row, col).is_some_and(|saved| *saved > T::ZERO) => T::ZERO,
-            _ => x,
-        }
+    /// Whether there is more than a bias.
+    pub(crate) fn has_function(&self) -> bool {
+        self.activation != Activation::Identity || self.derivative.is_some()
     }
 }
 
-/// A long epilogue on one tile: activation and derivative, bias being in already.
+/// Activation and derivative on one tile, bias being in already.
 pub(crate) struct OnTile<'a, T> {
     epilogue: Epilogue<'a, T>,
     c: *mut T,

@@ -30,6 +30,8 @@ pub(crate) struct Product<'a, T: 'static> {
     pub rows: RowPanels,
     /// Threads worth waking, at most the pool's.
     pub threads: usize,
+    /// Blocking was injected: everything is packed, so that tests reach every edge of it.
+    pub forced: bool,
     /// A is copied into panels; else the kernels read it where it lies.
     pub pack_a: bool,
     /// B likewise (its last, narrow panel always is).
@@ -49,11 +51,11 @@ unsafe impl<T: Float> Sync for Product<'_, T> {}
 
 /// A pointer into scratch that tasks share; each uses its own part.
 #[derive(Clone, Copy)]
-struct Shared<T>(*mut T);
+pub(crate) struct Shared<T>(pub *mut T);
 
 impl<T> Shared<T> {
     /// The part from element `i` on.
-    fn from(self, i: usize) -> *mut T {
+    pub(crate) fn from(self, i: usize) -> *mut T {
         self.0.wrapping_add(i)
     }
 }
@@ -178,7 +180,7 @@ impl<T: Float> Product<'_, T> {
     }
 
     /// Runs tasks on as many threads as are worth it.
-    fn each(&self, pool: &mut Pool, tasks: usize, task: impl Fn(usize, usize) + Sync) {
+    pub(crate) fn each(&self, pool: &mut Pool, tasks: usize, task: impl Fn(usize, usize) + Sync) {
         if self.threads == 1 {
             for i in 0..tasks {
                 task(i, 0);
@@ -393,21 +395,39 @@ impl<T: Float> Product<'_, T> {
 
     /// A tile of scratch goes to a C whose columns are not neighbours, element by element; `epilogue_at` names the
     /// tile's place where its epilogue is due.
-    fn scatter(&self, tile: *const T, c: *mut T, used: (usize, usize), beta: T, epilogue_at: Option<(usize, usize)>) {
+    fn scatter(&self, tile: *mut T, c: *mut T, used: (usize, usize), beta: T, epilogue_at: Option<(usize, usize)>) {
+        let nr = self.kernels.nr();
+        let place = |i: usize, j: usize| {
+            (
+                tile.wrapping_add(i * nr + j),
+                c.wrapping_add(i * self.c_row + j * self.c_col),
+            )
+        };
+        let bias = epilogue_at.and_then(|(_, col)| Some(&self.epilogue.bias?[col..]));
         for i in 0..used.0 {
             for j in 0..used.1 {
+                let (tile, c) = place(i, j);
                 // SAFETY: inside the tile of scratch, and inside the tile of C that this task alone writes.
                 unsafe {
-                    let to = c.wrapping_add(i * self.c_row + j * self.c_col);
-                    let mut x = tile.add(i * self.kernels.nr() + j).read();
                     if beta != T::ZERO {
-                        x = x.plus(beta.times(to.read()));
+                        *tile = (*tile).plus(beta.times(c.read()));
                     }
-                    if let Some((row, col)) = epilogue_at {
-                        x = self.epilogue.apply(x, row + i, col + j);
+                    if let Some(bias) = bias {
+                        *tile = (*tile).plus(bias[j]);
                     }
-                    to.write(x);
                 }
+            }
+        }
+        if let Some(at) = epilogue_at
+            && self.epilogue.has_function()
+        {
+            T::run_on(self.isa, self.epilogue.on_tile(tile, nr, at, used));
+        }
+        for i in 0..used.0 {
+            for j in 0..used.1 {
+                let (tile, c) = place(i, j);
+                // SAFETY: as above.
+                unsafe { c.write(tile.read()) };
             }
         }
     }

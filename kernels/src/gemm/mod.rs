@@ -4,6 +4,7 @@
 //! Goto and van de Geijn ("Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008) as BLIS lays it out
 //! (Van Zee and van de Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", ACM TOMS 41(3), 2015).
 
+mod dots;
 mod epilogue;
 mod loops;
 mod microkernel;
@@ -49,12 +50,17 @@ impl Context {
         c: MatMut<'_, T>,
         epilogue: Epilogue<'_, T>,
     ) -> Result<(), ShapeError> {
-        self.plan_gemm(Shape {
-            m: a.rows(),
-            n: b.cols(),
-            k: a.cols(),
-        })
-        .run(alpha, a, b, beta, c, epilogue)
+        let call = Call {
+            alpha,
+            a,
+            b,
+            beta,
+            c,
+            epilogue,
+        };
+        let shape = call.validate()?;
+        call.run(self, Kernels::of(self.isa()), shape);
+        Ok(())
     }
 
     /// Prepares products of up to `shape`: any m, n, k not above its own.
@@ -78,13 +84,64 @@ impl<T: Float> Plan<T> {
         a: MatRef<'_, T>,
         b: MatRef<'_, T>,
         beta: T,
-        mut c: MatMut<'_, T>,
+        c: MatMut<'_, T>,
         epilogue: Epilogue<'_, T>,
     ) -> Result<(), ShapeError> {
-        let shape = self.validate(a, b, &c, &epilogue)?;
-        let (mut a, mut b, mut shape) = (a, b, shape);
-        let (mut c_row, mut c_col) = (c.row_stride(), c.col_stride());
-        if c_col != 1 && c_row == 1 && epilogue.is_none() {
+        let call = Call {
+            alpha,
+            a,
+            b,
+            beta,
+            c,
+            epilogue,
+        };
+        let (got, most) = (call.validate()?, self.shape);
+        if got.m > most.m || got.n > most.n || got.k > most.k {
+            return Err(ShapeError::Plan {
+                planned: (most.m, most.n, most.k),
+                got: (got.m, got.n, got.k),
+            });
+        }
+        call.run(&self.ctx, self.kernels, got);
+        Ok(())
+    }
+
+    /// The shape planned for.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+}
+
+/// The arguments of one call.
+struct Call<'a, T> {
+    alpha: T,
+    a: MatRef<'a, T>,
+    b: MatRef<'a, T>,
+    beta: T,
+    c: MatMut<'a, T>,
+    epilogue: Epilogue<'a, T>,
+}
+
+impl<T: Float> Call<'_, T> {
+    fn validate(&self) -> Result<Shape, ShapeError> {
+        let (a, b, c) = (self.a, self.b, &self.c);
+        let shape = Shape {
+            m: a.rows(),
+            n: b.cols(),
+            k: a.cols(),
+        };
+        if b.rows() != shape.k || c.rows() != shape.m || c.cols() != shape.n {
+            let (a, b, c) = ((a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
+            return Err(ShapeError::Product { a, b, c });
+        }
+        self.epilogue.check(shape)?;
+        Ok(shape)
+    }
+
+    fn run(mut self, ctx: &Context, kernels: Kernels<T>, shape: Shape) {
+        let (mut a, mut b, mut shape) = (self.a, self.b, shape);
+        let (mut c_row, mut c_col) = (self.c.row_stride(), self.c.col_stride());
+        if c_col != 1 && c_row == 1 && self.epilogue.is_none() {
             // Column-major C is the row-major product of the transposes.
             (a, b) = (b.transposed(), a.transposed());
             (c_row, c_col) = (c_col, c_row);
@@ -94,69 +151,36 @@ impl<T: Float> Plan<T> {
                 k: shape.k,
             };
         }
-        let blocking = match self.ctx.blocking() {
-            Some(blocking) => blocking.at_least(&self.kernels),
-            None => Blocking::new(shape, &self.kernels, self.ctx.caches()),
-        };
-        let forced = self.ctx.blocking().is_some();
+        let injected = ctx.blocking().map(|blocking| blocking.at_least(&kernels));
+        let forced = injected.is_some();
         let alone = shape.m.saturating_mul(shape.n).saturating_mul(shape.k) < ALONE_BELOW && !forced;
-        Product {
-            isa: self.ctx.isa(),
-            kernels: self.kernels,
-            blocking,
+        let product = Product {
+            isa: ctx.isa(),
+            kernels,
+            blocking: injected.unwrap_or_else(|| Blocking::new(shape, &kernels, ctx.caches())),
             shape,
-            rows: RowPanels::new(shape.m, self.kernels.mr),
-            threads: if alone { 1 } else { self.ctx.threads().get() },
+            rows: RowPanels::new(shape.m, kernels.mr),
+            threads: if alone { 1 } else { ctx.threads().get() },
+            forced,
             // An operand is copied when it is read often enough to pay for it. Each panel of A is read once a panel of
             // B and the other way round.
-            pack_a: forced || shape.n > 3 * self.kernels.nr() || (a.row_stride() != 1 && a.col_stride() != 1),
-            pack_b: forced || b.col_stride() != 1 || shape.m > 4 * self.kernels.mr,
-            alpha,
-            beta,
+            pack_a: forced || shape.n > 3 * kernels.nr() || (a.row_stride() != 1 && a.col_stride() != 1),
+            pack_b: forced || b.col_stride() != 1 || shape.m > 4 * kernels.mr,
+            alpha: self.alpha,
+            beta: self.beta,
             a,
             b,
-            c: c.as_mut_ptr(),
+            c: self.c.as_mut_ptr(),
             c_row,
             c_col,
-            epilogue,
-        }
-        .run(&mut self.ctx.working());
-        Ok(())
-    }
-
-    /// The shape planned for.
-    pub fn shape(&self) -> Shape {
-        self.shape
-    }
-
-    fn validate(
-        &self,
-        a: MatRef<'_, T>,
-        b: MatRef<'_, T>,
-        c: &MatMut<'_, T>,
-        epilogue: &Epilogue<'_, T>,
-    ) -> Result<Shape, ShapeError> {
-        let shape = Shape {
-            m: a.rows(),
-            n: b.cols(),
-            k: a.cols(),
+            epilogue: self.epilogue,
         };
-        if b.rows() != shape.k || c.rows() != shape.m || c.cols() != shape.n {
-            return Err(ShapeError::Product {
-                a: (a.rows(), a.cols()),
-                b: (b.rows(), b.cols()),
-                c: (c.rows(), c.cols()),
-            });
+        let mut working = ctx.working();
+        if product.is_dots() {
+            product.run_dots(&mut working)
+        } else {
+            product.run(&mut working)
         }
-        epilogue.check(shape)?;
-        let most = self.shape;
-        if shape.m > most.m || shape.n > most.n || shape.k > most.k {
-            return Err(ShapeError::Plan {
-                planned: (most.m, most.n, most.k),
-                got: (shape.m, shape.n, shape.k),
-            });
-        }
-        Ok(shape)
     }
 }
 

@@ -78,6 +78,14 @@ impl Blocking {
     /// For a product of this shape on these kernels and caches.
     pub(crate) fn new<T: Float>(shape: Shape, kernels: &Kernels<T>, caches: Caches) -> Self {
         let elements = caches.l2 / 2 / size_of::<T>();
+        if shape.k <= 128 && shape.n * 128 <= elements {
+            // One block. Small products are many, and a square root is half of what one of 16 x 1 x 64 takes.
+            return Self {
+                mc: 2 * kernels.mr,
+                kc: shape.k.max(1),
+                nc: shape.n.next_multiple_of(kernels.nr()),
+            };
+        }
         let kc = elements.isqrt().clamp(128, 512);
         // A quarter more is better than a second, shallow block.
         let kc = even(shape.k, kc + kc / 4, 1);

@@ -86,6 +86,11 @@ where
     unsafe { microkernel::<T, Portable, MR, NV, FORM>(Portable, tile) }
 }
 
+/// Kernels of an ISA with 32 registers: 14 x 2 tiles.
+const LARGE: usize = 28;
+/// Kernels of an ISA with 16 registers: 6 x 2 tiles.
+const SMALL: usize = 12;
+
 macro_rules! table {
     ($name:ident, $t:ty) => {
         /// Micro-kernels of this element type, every ISA that the target knows: rows MR from 1 up, in them NV from 1 up.
@@ -98,13 +103,13 @@ macro_rules! table {
             const PORTABLE: [[MicroKernel<$t>; 2]; 14] =
         entries!($t, Isa::Portable, Portable, portable, [1 2], [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
             #[cfg(target_arch = "x86_64")]
-            const ALL: [MicroKernel<$t>; 68] = join(&[
+            const ALL: [MicroKernel<$t>; 2 * LARGE + SMALL] = join(&[
                 AVX512.as_flattened(),
                 AVX2.as_flattened(),
                 PORTABLE.as_flattened(),
             ]);
             #[cfg(not(target_arch = "x86_64"))]
-            const ALL: [MicroKernel<$t>; 28] = join(&[PORTABLE.as_flattened()]);
+            const ALL: [MicroKernel<$t>; LARGE] = join(&[PORTABLE.as_flattened()]);
             &ALL
         };
     };
@@ -143,12 +148,16 @@ pub(crate) struct Kernels<T: 'static> {
 impl<T: Float> Kernels<T> {
     /// Those of `isa`; the context has made sure that the CPU has it.
     pub(crate) fn of(isa: Isa) -> Self {
-        let from = T::KERNELS.iter().position(|kernel| kernel.isa == isa).unwrap_or(0);
-        let all = &T::KERNELS[from..];
-        let len = all.iter().take_while(|kernel| kernel.isa == all[0].isa).count();
-        let largest = all[len - 1];
+        let all = match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &T::KERNELS[..LARGE],
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &T::KERNELS[LARGE..LARGE + SMALL],
+            _ => &T::KERNELS[T::KERNELS.len() - LARGE..],
+        };
+        let largest = &all[all.len() - 1];
         Self {
-            all: &all[..len],
+            all,
             mr: largest.mr,
             nv: largest.nv,
             lanes: largest.lanes,
@@ -168,5 +177,34 @@ impl<T: Float> Kernels<T> {
     /// The largest tile's.
     pub(crate) fn largest(&self) -> &'static MicroKernel<T> {
         &self.all[self.all.len() - 1]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T: Float>() {
+        for isa in Isa::available() {
+            let kernels = Kernels::<T>::of(isa);
+            let listed = T::KERNELS.iter().filter(|kernel| kernel.isa == isa).count();
+            assert!(kernels.all.iter().all(|kernel| kernel.isa == isa) && kernels.all.len() == listed);
+            for mr in 1..=kernels.mr {
+                for nr in 1..=kernels.nr() {
+                    let kernel = &kernels.column(nr)[(mr - 1) * kernels.nv];
+                    assert!(
+                        kernel.mr == mr && kernel.nr() >= nr && kernel.nr() < nr + kernels.lanes,
+                        "{}",
+                        kernel.id()
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_smallest_kernel_that_covers_a_tile_is_found() {
+        check::<f32>();
+        check::<f64>();
     }
 }
