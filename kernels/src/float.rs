@@ -64,7 +64,7 @@ macro_rules! float {
             const EPSILON: f64 = $t::EPSILON as f64;
             const NAME: &'static str = stringify!($t);
             const LETTER: char = $letter;
-            const KERNELS: &'static [MicroKernel<Self>] = $kernels;
+            const KERNELS: &'static [MicroKernel<Self>] = &$kernels;
 
             fn from_f64(x: f64) -> Self {
                 x as $t

@@ -1,8 +1,5 @@
 //! (i) The hot loop of every AVX2 and AVX-512 micro-kernel, read from the assembly of a release build made here: MR x NV
 //! FMAs a step, no stack traffic, no call.
-//!
-//! The kernels are generic, so they are compiled where they are used: a crate of two tables does it, against the
-//! library built by cargo's release profile.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -19,64 +16,43 @@ use tilelab_kernels::{Float, Isa};
 /// The forms of a micro-kernel in the order of their numbers, and the steps of k in one turn of the hot loop.
 const FORMS: [(&str, usize); 3] = [("packed", 4), ("unit", 4), ("strided", 1)];
 
-/// Refers to every micro-kernel, so that each is compiled.
-const HOST: &str = "
-use tilelab_kernels::{Float, gemm::MicroKernel};
-#[used]
-pub static SINGLE: &[MicroKernel<f32>] = <f32 as Float>::KERNELS;
-#[used]
-pub static DOUBLE: &[MicroKernel<f64>] = <f64 as Float>::KERNELS;
-";
-
-/// Assembly of all micro-kernels.
+/// Assembly of all micro-kernels: what the release profile makes of the library, with names that can be read, and
+/// without link-time optimization, which would leave the last passes to the linker.
 fn assembly() -> String {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("assembly");
-    std::fs::create_dir_all(&dir).unwrap();
-    run(Command::new(env!("CARGO"))
-        .args(["build", "--release", "--lib", "--offline", "--quiet", "--manifest-path"])
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "rustc",
+            "--release",
+            "--config=profile.release.lto='off'",
+            "--lib",
+            "--offline",
+            "--quiet",
+            "--manifest-path",
+        ])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
         .arg("--target-dir")
         .arg(&dir)
+        .args([
+            "--",
+            "--emit=asm",
+            "-Csymbol-mangling-version=v0",
+            "-Cllvm-args=-x86-asm-syntax=intel",
+        ])
         // What the caller builds tests with (a sanitizer, say) is not what users run.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("CARGO_BUILD_TARGET"));
-    let (source, listing, unfinished) = (dir.join("host.rs"), dir.join("host.s"), dir.join("unfinished.s"));
-    let (release, written) = (dir.join("release"), |path: &Path| {
-        path.metadata().and_then(|file| file.modified()).ok()
-    });
-    let library = release.join("libtilelab_kernels.rlib");
-    // Tests run once an ISA, and this part does not depend on it: the listing of the same library is kept.
-    let same = std::fs::read_to_string(&source).is_ok_and(|source| source == HOST);
-    if same && written(&listing) > written(&library) {
-        return std::fs::read_to_string(listing).unwrap();
-    }
-    std::fs::write(&source, HOST).unwrap();
-    let dependency = |name: &str, path: &Path| format!("{name}={}", path.display());
-    run(Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
-        .args([
-            "--edition=2024",
-            "--crate-type=lib",
-            "--emit=asm",
-            "-Copt-level=3",
-            "-Ccodegen-units=1",
-        ])
-        .args(["-Csymbol-mangling-version=v0", "-Cllvm-args=-x86-asm-syntax=intel"])
-        .args(["--extern", &dependency("tilelab_kernels", &library)])
-        .args(["-L", &dependency("dependency", &release.join("deps"))])
-        .arg("-o")
-        .args([&unfinished, &source]));
-    std::fs::rename(unfinished, &listing).unwrap();
-    std::fs::read_to_string(listing).unwrap()
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+        .env_remove("CARGO_BUILD_TARGET")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let listings = std::fs::read_dir(dir.join("release/deps"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let newest = listings
+        .filter(|path| path.extension().is_some_and(|extension| extension == "s"))
+        .max_by_key(|path| path.metadata().unwrap().modified().unwrap());
+    std::fs::read_to_string(newest.expect("rustc wrote an assembly listing")).unwrap()
 }
 
 /// ISA, element type, MR, NV and form of a micro-kernel.

@@ -29,7 +29,7 @@
 use crate::Float;
 use crate::simd::Simd;
 
-/// Steps of p in one turn of the hot loop.
+/// [`Simd::UNROLL`] where it is not 1.
 const UNROLL: usize = 4;
 
 /// What one call of a micro-kernel works on. Pointers lie inside operands that `validate` checked, or inside scratch.
@@ -114,7 +114,7 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
     // C's lines come in while the sums are made, a row every UNROLL steps: asked for all at once they take every fill
     // buffer, and the panels' own lines wait behind them.
     // Unrolled, the strided form's addresses are too many for the registers, and the sums go to the stack.
-    let unroll = if FORM == STRIDED { 1 } else { UNROLL };
+    let unroll = if FORM == STRIDED { 1 } else { S::UNROLL };
     let turns = tile.kc / unroll;
     let with_prefetch = turns.min(MR);
     let mut row = tile.c.cast_const();
@@ -248,9 +248,10 @@ unsafe fn turn<T: Float, S: Simd<T>, const MR: usize, const NV: usize, const FOR
 ) {
     // SAFETY: the caller vouches for the steps.
     unsafe {
-        if FORM == STRIDED {
+        if FORM == STRIDED || S::UNROLL == 1 {
             steps::<T, S, MR, NV, FORM, 1>(s, at, acc);
         } else {
+            const { assert!(S::UNROLL == 1 || S::UNROLL == UNROLL) };
             steps::<T, S, MR, NV, FORM, UNROLL>(s, at, acc);
         }
     }

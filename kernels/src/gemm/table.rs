@@ -92,9 +92,12 @@ const LARGE: usize = 28;
 const SMALL: usize = 12;
 
 macro_rules! table {
-    ($name:ident, $t:ty) => {
+    ($name:ident, $t:ty, $all:expr) => {
         /// Micro-kernels of this element type, every ISA that the target knows: rows MR from 1 up, in them NV from 1 up.
-        pub(crate) const $name: &[MicroKernel<$t>] = {
+        ///
+        /// A static and not a constant: a constant's kernels would be compiled again in every crate that multiplies,
+        /// half a minute each.
+        pub(crate) static $name: [MicroKernel<$t>; $all] = {
             #[cfg(target_arch = "x86_64")]
             const AVX512: [[MicroKernel<$t>; 2]; 14] =
         entries!($t, Isa::Avx512, Avx512, avx512, [1 2], [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
@@ -102,18 +105,23 @@ macro_rules! table {
     const AVX2: [[MicroKernel<$t>; 2]; 6] = entries!($t, Isa::Avx2, Avx2, avx2, [1 2], [1 2 3 4 5 6]);
             const PORTABLE: [[MicroKernel<$t>; 2]; 14] =
         entries!($t, Isa::Portable, Portable, portable, [1 2], [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
-            #[cfg(target_arch = "x86_64")]
-            const ALL: [MicroKernel<$t>; 2 * LARGE + SMALL] = join(&[
+            join(&[
+                #[cfg(target_arch = "x86_64")]
                 AVX512.as_flattened(),
+                #[cfg(target_arch = "x86_64")]
                 AVX2.as_flattened(),
                 PORTABLE.as_flattened(),
-            ]);
-            #[cfg(not(target_arch = "x86_64"))]
-            const ALL: [MicroKernel<$t>; LARGE] = join(&[PORTABLE.as_flattened()]);
-            &ALL
+            ])
         };
     };
 }
+
+/// Kernels in a table.
+const ALL: usize = if cfg!(target_arch = "x86_64") {
+    2 * LARGE + SMALL
+} else {
+    LARGE
+};
 
 /// One table from several.
 const fn join<T: Copy, const N: usize>(parts: &[&[MicroKernel<T>]]) -> [MicroKernel<T>; N] {
@@ -130,8 +138,8 @@ const fn join<T: Copy, const N: usize>(parts: &[&[MicroKernel<T>]]) -> [MicroKer
     all
 }
 
-table!(KERNELS_F32, f32);
-table!(KERNELS_F64, f64);
+table!(KERNELS_F32, f32, ALL);
+table!(KERNELS_F64, f64, ALL);
 
 /// The kernels of one ISA, by tile.
 #[derive(Debug, Clone, Copy)]

@@ -26,6 +26,8 @@ use crate::Float;
 pub trait Simd<T: Float>: Copy + Send + Sync + 'static {
     /// Elements in a vector.
     const LANES: usize;
+    /// Steps of k in one turn of a product's hot loop.
+    const UNROLL: usize = 4;
     /// A vector.
     type V: Copy;
     /// One bit a lane.

@@ -11,6 +11,8 @@ macro_rules! portable {
     ($t:ident, $lanes:literal, $bits:ident, $mantissa:literal, $bias:literal) => {
         impl Simd<$t> for Portable {
             const LANES: usize = $lanes;
+            /// Its sums don't fit the registers anyway, and four steps of 14 x 2 x 16 lanes take the compiler minutes.
+            const UNROLL: usize = 1;
             type V = [$t; $lanes];
             type M = [bool; $lanes];
 
