@@ -35,8 +35,9 @@ pub fn gemm<T: Float>(
     b: MatRef<'_, T>,
     beta: T,
     mut c: MatMut<'_, T>,
-    epilogue: Epilogue<'_, T>,
+    mut epilogue: Epilogue<'_, T>,
 ) {
+    let mut sums = vec![0.0; c.cols()];
     assert!(a.cols() == b.rows() && a.rows() == c.rows() && b.cols() == c.cols());
     for i in 0..c.rows() {
         for j in 0..c.cols() {
@@ -51,11 +52,20 @@ pub fn gemm<T: Float>(
             if let Some(bias) = epilogue.bias {
                 t += bias[j].to_f64();
             }
+            if let Some(input) = &mut epilogue.input {
+                input.set(i, j, T::from_f64(t));
+            }
             t = self::activation(epilogue.activation, t);
             if let Some((activation, saved)) = epilogue.derivative {
                 t *= derivative(activation, at(saved, i, j));
             }
             c.set(i, j, T::from_f64(t));
+            sums[j] += t;
+        }
+    }
+    if let Some(out) = &mut epilogue.column_sum {
+        for (j, sum) in sums.into_iter().enumerate() {
+            out.set(0, j, T::from_f64(sum));
         }
     }
 }
