@@ -1,7 +1,7 @@
 //! What a product multiplies: a matrix, bytes that become numbers while they are packed, or a B that was packed before.
 
 use super::{Blocking, PackedB};
-use crate::simd::{Block, Kernel, Simd};
+use crate::simd::{Block, Kernel, Simd, Target};
 use crate::{Float, MatRef, ShapeError};
 
 /// An operand of [`crate::Context::gemm`]. Made by `into` from a [`MatRef`], [`Bytes`], or a reference to a [`PackedB`].
@@ -201,19 +201,29 @@ impl<T: Float> Kernel<T> for BytePanel<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        for line in (0..self.pitch).step_by(S::LANES) {
+        let end = self.to.wrapping_add(self.depth * self.pitch);
+        // The last vector of lines first, as in `Panel::each`.
+        for line in (0..self.pitch).step_by(S::LANES).rev() {
             let width = self.width.saturating_sub(line).min(S::LANES);
-            let keep = s.first(self.pitch - line);
+            let keep = self.pitch - line;
             if self.lines_are_rows {
                 self.transpose(s, line, width, keep);
                 continue;
             }
+            let to = Target::in_panel(self.to.wrapping_add(line), self.pitch, keep, S::LANES, end);
             for p in 0..self.depth {
                 let x = self
                     .bytes
                     .load(s, self.bytes.row(self.step + p) + self.line + line, width);
-                // SAFETY: step p of the panel holds `pitch` elements, `keep` ends there.
-                unsafe { s.store_masked(self.to.add(p * self.pitch + line), keep, x) };
+                // SAFETY: step p of the panel holds `pitch` elements; a whole vector ends in the panel.
+                unsafe {
+                    let to_step = to.data.add(p * self.pitch);
+                    if p < to.whole {
+                        s.store(to_step, x);
+                    } else {
+                        s.store_masked(to_step, s.first(keep), x);
+                    }
+                }
             }
         }
     }
@@ -222,7 +232,7 @@ impl<T: Float> Kernel<T> for BytePanel<'_, T> {
 impl<T: Float> BytePanel<'_, T> {
     /// Lines `line..line + width`, LANES steps at a time through a block on the stack.
     #[inline(always)]
-    fn transpose<S: Simd<T>>(&self, s: S, line: usize, width: usize, keep: S::M) {
+    fn transpose<S: Simd<T>>(&self, s: S, line: usize, width: usize, keep: usize) {
         let mut block = [[T::ZERO; 16]; 16];
         for p in (0..self.depth).step_by(S::LANES) {
             let cols = (self.depth - p).min(S::LANES);
@@ -237,9 +247,12 @@ impl<T: Float> BytePanel<'_, T> {
                 rows: width,
                 cols,
             };
-            // SAFETY: the block holds `width` rows of LANES elements; steps p.. of the panel hold `pitch` elements each,
-            // and `keep` ends there.
-            unsafe { s.transpose(from, self.to.add(p * self.pitch + line), self.pitch, keep) };
+            let (to, end) = (
+                self.to.wrapping_add(p * self.pitch + line),
+                self.to.wrapping_add(self.depth * self.pitch),
+            );
+            // SAFETY: the block holds `width` rows of LANES elements; steps p.. of the panel hold `pitch` elements each.
+            unsafe { s.transpose(from, Target::in_panel(to, self.pitch, keep, S::LANES, end)) };
         }
     }
 }

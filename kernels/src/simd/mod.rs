@@ -99,12 +99,12 @@ pub trait Simd<T: Float>: Copy + Send + Sync + 'static {
     fn eq(self, a: Self::V, b: Self::V) -> Self::M;
     /// `a` in the lanes of `m`, `b` elsewhere.
     fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V;
-    /// Transposes a block of at most `LANES` x `LANES`: element (i, p) goes from `from[i * row + p]` to
-    /// `to[p * pitch + i]`. Of each of the `cols` rows of `to`, the lanes in `keep` are written: zero from `rows` on.
+    /// Transposes a block of at most `LANES` x `LANES`: element (i, p) goes from `from.data[i * from.row + p]` to
+    /// `to.data[p * to.pitch + i]`, zero from `from.rows` on, row after row of `to`.
     ///
     /// # Safety
-    /// `from` is valid for reads of `rows` rows of `cols` elements, `to` for writes of `cols` rows of the lanes in `keep`.
-    unsafe fn transpose(self, from: Block<T>, to: *mut T, pitch: usize, keep: Self::M);
+    /// `from` is valid for reads of `rows` rows of `cols` elements, `to` for writes of `cols` rows as it says.
+    unsafe fn transpose(self, from: Block<T>, to: Target<T>);
     /// `|a|`: the sign bit cleared, of a NaN too.
     fn abs(self, a: Self::V) -> Self::V;
     /// `magnitude` with the sign bit of `sign`.
@@ -165,6 +165,39 @@ impl<T: Float> Block<T> {
             } else {
                 s.load_masked(row, s.first(self.cols))
             }
+        }
+    }
+}
+
+/// Where a transposed block goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<T> {
+    /// Element (0, 0).
+    pub data: *mut T,
+    /// Elements from one row to the next.
+    pub pitch: usize,
+    /// Elements of a row that count.
+    pub keep: usize,
+    /// Leading rows that may be written as whole vectors, whatever lies behind `keep`; the others are masked. On AMD a
+    /// masked store of AVX2 takes as long as a dozen plain ones.
+    pub whole: usize,
+}
+
+impl<T> Target<T> {
+    /// In a panel that ends at `end`: what a whole vector writes behind `keep` must be written again later.
+    #[inline(always)]
+    pub(crate) fn in_panel(data: *mut T, pitch: usize, keep: usize, lanes: usize, end: *mut T) -> Self {
+        let room = (end.addr() - data.addr()) / size_of::<T>();
+        let whole = if keep >= lanes {
+            usize::MAX
+        } else {
+            (room + pitch).saturating_sub(lanes) / pitch
+        };
+        Self {
+            data,
+            pitch,
+            keep,
+            whole,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Plain Rust: 16 lanes of f32, 8 of f64, so that the AVX-512 geometry runs on any machine. It multiplies, then adds:
 //! without FMA, `mul_add` would call libm for every element.
 
-use super::{Block, Simd};
+use super::{Block, Simd, Target};
 
 /// Needs no feature.
 #[derive(Debug, Clone, Copy)]
@@ -112,18 +112,18 @@ macro_rules! portable {
                 std::array::from_fn(|i| if m[i] { a[i] } else { b[i] })
             }
             #[inline(always)]
-            unsafe fn transpose(self, from: Block<$t>, to: *mut $t, pitch: usize, keep: Self::M) {
+            unsafe fn transpose(self, from: Block<$t>, to: Target<$t>) {
                 for p in 0..from.cols {
                     for i in 0..$lanes {
-                        if keep[i] {
-                            // SAFETY: the caller vouches for the block and for the lanes in keep.
+                        if i < to.keep {
+                            // SAFETY: the caller vouches for the block and for the elements that count.
                             unsafe {
                                 let x = if i < from.rows {
                                     from.data.add(i * from.row + p).read()
                                 } else {
                                     0.0
                                 };
-                                to.add(p * pitch + i).write(x);
+                                to.data.add(p * to.pitch + i).write(x);
                             }
                         }
                     }
