@@ -118,12 +118,8 @@ impl<'a, T: Float> Product<'a, T> {
             rows: RowPanels::new(shape.m, kernels.mr),
             threads: if alone { 1 } else { ctx.threads().get() },
             forced,
-            // An operand is copied when it is read often enough to pay for it. Each panel of A is read once a panel of
-            // B and the other way round.
-            pack_a: forced
-                || shape.n > 3 * kernels.nr()
-                || a.matrix().is_none_or(|a| a.row_stride() != 1 && a.col_stride() != 1),
-            pack_b: forced || shape.m > 4 * kernels.mr || b.matrix().is_none_or(|b| b.col_stride() != 1),
+            pack_a: forced || a.matrix().is_none_or(|a| ctx.caches().packs_a(a, shape.n, &kernels)),
+            pack_b: forced || b.matrix().is_none_or(|b| ctx.caches().packs_b(b, shape.m, &kernels)),
             alpha: T::ONE,
             beta: T::ZERO,
             a,
