@@ -1,9 +1,9 @@
 //! The five loops round the micro-kernel, compiled once for all ISAs.
 //!
 //! ```text
-//! for jc in columns of C by nc
-//!   for pc in k by kc                             pack B's block, kc x nc: it stays in L2
-//!     for ic in rows of C by mc                   pack two panels of A: they stay in L1
+//! for pc in k by kc
+//!   for jc in columns of C by nc                  pack B's block, kc x nc: it stays in L2
+//!     for ic in rows of C by mc                   pack two panels of A: they stay in L1, or are kept for the next jc
 //!       for jr in the block's columns by NR       along the rows of C
 //!         for ir in the block's rows by MR        the micro-kernel
 //! ```
@@ -142,7 +142,7 @@ impl<'a, T: Float> Product<'a, T> {
         // Too few row blocks to keep every thread busy to the end: columns are split too.
         let both = self.threads > 1 && self.row_blocks() < 2 * self.threads;
         let threads = working.pool.threads();
-        let a_room = match (self.pack_a, both) {
+        let a_room = match (self.pack_a, both || self.keeps_a()) {
             (false, _) => 0,
             (true, true) => m,
             (true, false) => threads * mc,
@@ -177,8 +177,8 @@ impl<'a, T: Float> Product<'a, T> {
     /// The two outer loops. A sum over nothing is a step too.
     pub(super) fn steps(&self) -> impl Iterator<Item = Step> {
         let (Shape { n, k, .. }, Blocking { kc, nc, .. }) = (self.shape, self.blocking);
-        (0..n).step_by(nc).flat_map(move |jc| {
-            (0..k.max(1)).step_by(kc).map(move |pc| Step {
+        (0..k.max(1)).step_by(kc).flat_map(move |pc| {
+            (0..n).step_by(nc).map(move |jc| Step {
                 jc,
                 nc: nc.min(n - jc),
                 pc,
@@ -199,6 +199,11 @@ impl<'a, T: Float> Product<'a, T> {
             // SAFETY: n sums (`check`), exclusively borrowed for this call.
             unsafe { sums.shared_ptr().add(j).write(sum) };
         }
+    }
+
+    /// Whether A's panels are packed once a step of k and kept for the other blocks of columns.
+    pub(super) fn keeps_a(&self) -> bool {
+        self.shape.n > self.blocking.nc
     }
 
     /// Row panels of a block.
@@ -242,8 +247,12 @@ impl<'a, T: Float> Product<'a, T> {
     fn split_rows(&self, pool: &mut Pool, step: Step, pads: Scratchpads<T>) {
         self.each(pool, self.row_blocks(), |block, worker| {
             let part = self.block(block, 0, step.nc);
-            let own = pads.a.from(worker * self.blocking.mc * self.blocking.kc);
-            if self.pack_a {
+            let own = if self.keeps_a() {
+                pads.a.from(self.rows.start(part.first) * step.kc)
+            } else {
+                pads.a.from(worker * self.blocking.mc * self.blocking.kc)
+            };
+            if self.pack_a && (step.jc == 0 || !self.keeps_a()) {
                 self.pack_rows(step, (part.first, part.last), part.first, own);
             }
             self.part(step, part, own, pads, self.tile_of(pads.tiles, worker));

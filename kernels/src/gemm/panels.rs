@@ -157,7 +157,7 @@ impl<T: Float> Product<'_, T> {
         // Small tasks here: this phase is short, and its end is waited for. Half a group of panels each.
         let group = TOGETHER / 2;
         let of_b = due.len().div_ceil(group);
-        let of_a = if self.pack_a {
+        let of_a = if self.pack_a && step.jc == 0 {
             self.rows.count.div_ceil(group)
         } else {
             0
