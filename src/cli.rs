@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod data;
 mod report;
 mod self_test;
@@ -24,6 +25,8 @@ struct Cli {
 enum Command {
     /// Train an MLP
     Train(train::Args),
+    /// Interleaved timings: ours beside every peer of this machine, and the bars
+    Bench(bench::Args),
     /// Which data would be used, and its checksums
     Data(data::Args),
     /// Render reports/index.html from records; --quick measures first (the main job)
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.command.unwrap_or(Command::Report(report::Args::main_job())) {
         Command::Train(args) => train::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Data(args) => data::run(&args),
         Command::Report(args) => report::run(&args),
         Command::SelfTest(args) => self_test::run(&args),
