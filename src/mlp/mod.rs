@@ -12,6 +12,7 @@ mod recorded;
 mod train;
 
 pub use init::Init;
+pub(crate) use model::activation_name;
 pub use model::{Layer, Model, ModelError, activation_by_name};
 pub use optimizer::Optimizer;
 pub use options::TrainOptions;
