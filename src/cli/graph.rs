@@ -31,7 +31,7 @@ pub struct Args {
     /// Draw the way back and the update too
     #[arg(long)]
     backward: bool,
-    /// In the language of Graphviz (without --svg too)
+    /// In the language of Graphviz: what there is without --svg and --json too
     #[arg(long, conflicts_with_all = ["svg", "json"])]
     dot: bool,
     /// As a picture

@@ -22,7 +22,7 @@ pub(super) fn graph(program: &Program, options: Options) -> Graph {
     let mut forward = Drawing::new(program, options.rows, "forward");
     program.operations().iter().for_each(|op| forward.forward(op));
     if options.l2 > 0.0 {
-        forward.regularise(options.l2);
+        forward.regularise();
     }
     let mut parts = vec![forward.part];
     if options.backward {
@@ -131,12 +131,18 @@ impl<'p> Drawing<'p> {
                 labels,
                 gradient,
                 ..
-            } => self.operator(Drawn {
-                label: "softmax - y",
-                inputs: vec![(logits, false), (labels, false)],
-                output: gradient,
-                flops,
-            }),
+            } => {
+                // Where the way back begins, at the border, as x does on the way forward.
+                let place = self.grid.take(Place::default());
+                let holder = self.variable(logits, place);
+                self.holders.insert(logits, holder);
+                self.operator(Drawn {
+                    label: "softmax - y",
+                    inputs: vec![(logits, false), (labels, false)],
+                    output: gradient,
+                    flops,
+                })
+            }
             _ => {
                 let (inputs, output) = self.operands(op);
                 if is_backward(self.role(output)) {
@@ -267,7 +273,7 @@ impl<'p> Drawing<'p> {
     }
 
     /// s = lambda/2 sum |W|^2 over the weights that the update lets decay, and J = L + s.
-    fn regularise(&mut self, l2: f64) {
+    fn regularise(&mut self) {
         let decayed: Vec<BufferId> = self.program.operations().iter().filter_map(decayed).collect();
         let weights: Vec<(BufferId, Holder)> = decayed
             .iter()
@@ -283,7 +289,7 @@ impl<'p> Drawing<'p> {
             lane: 2,
         };
         let place = self.grid.take_wide(below, 2);
-        let sum = self.drawn_only(Kind::Operator, format!("sum, times {l2}/2"), place);
+        let sum = self.drawn_only(Kind::Operator, "λ/2 sum".to_owned(), place);
         let mut elements = 0;
         for &(id, holder) in &weights {
             let at = self.part.nodes[holder.node].place;

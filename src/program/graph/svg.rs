@@ -6,9 +6,9 @@ use super::layout::{at, extent};
 use super::{Edge, Graph, Kind, Node, Part};
 
 /// Pixels from column to column, and from lane to lane.
-const PITCH: (f64, f64) = (196.0, 92.0);
+const PITCH: (f64, f64) = (200.0, 92.0);
 /// Width and height of a node.
-const NODE: (f64, f64) = (84.0, 34.0);
+const NODE: (f64, f64) = (96.0, 34.0);
 /// Round the parts, and above each for its name.
 const MARGIN: f64 = 24.0;
 const HEAD: f64 = 44.0;
