@@ -19,6 +19,7 @@ use super::{Interrupted, Usage};
 use crate::data::{Dataset, Places, fashion_mnist};
 use crate::device::Device;
 use crate::measure::{Record, command_line};
+use crate::mlp::checkpoint::{CheckpointError, Saving};
 use crate::mlp::{Init, Optimizer, TrainError, TrainOptions, activation_by_name, recorded};
 
 /// Where records go.
@@ -63,6 +64,18 @@ pub struct Args {
     /// Folder with Fashion-MNIST as IDX files; `tilelab data info` says what is used without it
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Folder for checkpoints: one after each epoch, and one when a signal ends the run
+    #[arg(long, value_name = "DIR")]
+    checkpoint: Option<PathBuf>,
+    /// Save after every N steps too
+    #[arg(long, value_name = "N", requires = "checkpoint", value_parser = count, allow_hyphen_values = true)]
+    save_every: Option<usize>,
+    /// Checkpoints that stay, beside that of the smallest test loss
+    #[arg(long, value_name = "N", default_value = "3", value_parser = count, allow_hyphen_values = true)]
+    keep_last: usize,
+    /// Go on from the last checkpoint, as if the run had never stopped
+    #[arg(long, requires = "checkpoint")]
+    resume: bool,
     /// Print one JSON object a line: each epoch, then a summary
     #[arg(long)]
     json: bool,
@@ -82,6 +95,12 @@ impl Args {
             seed: self.seed,
             device: self.device,
             threads: self.threads.unwrap_or_else(Threads::all),
+            saving: self.checkpoint.clone().map(|folder| Saving {
+                folder,
+                every: self.save_every.map(|steps| steps as u64),
+                keep_last: self.keep_last,
+                resume: self.resume,
+            }),
             ..TrainOptions::default()
         }
     }
@@ -91,10 +110,24 @@ impl Args {
 fn failure(error: TrainError) -> anyhow::Error {
     let line = error.to_string();
     match error {
+        TrainError::Interrupted { saved: Some(_), .. } => {
+            Interrupted(format!("{line}; go on with: {}", resuming())).into()
+        }
+        TrainError::Checkpoint(CheckpointError::Save { .. }) => anyhow::Error::msg(line),
+        TrainError::Checkpoint(_) => Usage(line).into(),
         TrainError::Options(_) | TrainError::Device(_) | TrainError::Program(_) => Usage(line).into(),
         TrainError::Interrupted { .. } => Interrupted(line).into(),
         _ => anyhow::Error::msg(line),
     }
+}
+
+/// The command that goes on from the checkpoint that was saved.
+fn resuming() -> String {
+    let mut args: Vec<_> = std::env::args_os().skip(1).collect();
+    if !args.iter().any(|arg| arg == "--resume") {
+        args.push("--resume".into());
+    }
+    command_line(args)
 }
 
 /// Raised by SIGINT or SIGTERM: the batch is finished. A second one ends the process at once.

@@ -137,7 +137,8 @@ pub trait Session: Send {
     /// When no program has a buffer of that name.
     fn read(&mut self, name: &str) -> Result<Vec<f64>, DeviceError>;
 
-    /// Overwrites a buffer of real numbers, rounding to its type. Where its rows are the batch's, the leading rows.
+    /// Overwrites a buffer of real numbers, rounding to its type; a metric too, so that a sum can go on. Where its rows are
+    /// the batch's, the leading rows.
     ///
     /// # Errors
     /// When no program has a buffer of that name and kind, or `values` has another length.

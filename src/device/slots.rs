@@ -142,9 +142,21 @@ impl<T: Float> Slots<T> {
 
     /// As [`super::Session::write`].
     pub(super) fn write(&mut self, name: &str, values: &[f64]) -> Result<(), DeviceError> {
-        let entry = self.entry(name).filter(|entry| entry.role != Role::Metric);
+        let entry = self.entry(name);
         let entry = entry.filter(|entry| matches!(entry.element, Element::F32 | Element::F64));
-        let Place { index, shape } = entry.ok_or_else(|| DeviceError::Buffer(name.to_owned()))?.place;
+        let entry = entry.ok_or_else(|| DeviceError::Buffer(name.to_owned()))?;
+        let Place { index, shape } = entry.place;
+        if let (Role::Metric, [value]) = (entry.role, values) {
+            self.metrics[index] = *value;
+            return Ok(());
+        }
+        if entry.role == Role::Metric {
+            return Err(DeviceError::Length {
+                buffer: name.to_owned(),
+                expected: "1".to_owned(),
+                got: values.len(),
+            });
+        }
         let slot = &mut self.reals[index];
         let fits = match shape.rows {
             Extent::Fixed(_) => values.len() == slot.len(),

@@ -102,6 +102,11 @@ impl Model {
         }
     }
 
+    /// Behind each hidden layer.
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+
     /// Widths, input first.
     pub fn widths(&self) -> &[usize] {
         &self.widths
