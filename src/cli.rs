@@ -2,17 +2,22 @@
 //!
 //! Exit 0: done. 1: a failed run or check. 2: bad input or a missing device. 130: interrupted.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 mod bench;
 mod data;
+mod footprint;
+mod graph;
 mod report;
 mod self_test;
 pub mod shapes;
 mod train;
+mod values;
 
 #[derive(Parser)]
 #[command(name = "tilelab", version, about)]
@@ -27,6 +32,10 @@ enum Command {
     Train(train::Args),
     /// Interleaved timings: ours beside every peer of this machine, and the bars
     Bench(bench::Args),
+    /// Memory of training and prediction, buffer by buffer, beside the notebook's formulas and what is really allocated
+    Footprint(footprint::Args),
+    /// Draw the computational graph of a training step
+    Graph(graph::Args),
     /// Which data would be used, and its checksums
     Data(data::Args),
     /// Render reports/index.html from records; --quick measures first (the main job)
@@ -45,6 +54,15 @@ pub struct Usage(pub String);
 #[error("{0}")]
 pub struct Interrupted(pub String);
 
+/// Writes to stdout. A reader that left (`| head`) is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("can't write to stdout"),
+        _ => Ok(()),
+    }
+}
+
 /// Parses the command line, runs the command, prints one line if it fails.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -54,6 +72,8 @@ pub fn main() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Report(report::Args::main_job())) {
         Command::Train(args) => train::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Footprint(args) => footprint::run(&args),
+        Command::Graph(args) => graph::run(&args),
         Command::Data(args) => data::run(&args),
         Command::Report(args) => report::run(&args),
         Command::SelfTest(args) => self_test::run(&args),

@@ -46,7 +46,7 @@ struct Gemm {
     #[arg(long, default_value_t = bars::ROUNDS, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Threads of each contestant
-    #[arg(long, default_value = "1", value_parser = super::train::threads, allow_hyphen_values = true)]
+    #[arg(long, default_value = "1", value_parser = super::values::threads, allow_hyphen_values = true)]
     threads: Threads,
     /// A BLAS library (cblas_sgemm) or oneDNN (dnnl_sgemm), beside those that the loader finds; may be repeated
     #[arg(long, value_name = "FILE")]

@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Threads of the training; without it as many as there are CPUs
-    #[arg(long, value_parser = super::train::threads, allow_hyphen_values = true)]
+    #[arg(long, value_parser = super::values::threads, allow_hyphen_values = true)]
     threads: Option<Threads>,
     /// Fixes everything random
     #[arg(long, default_value = "1")]

@@ -14,7 +14,7 @@ pub struct Args {
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Threads that work on one operation; without it as many as there are CPUs
-    #[arg(long, value_parser = super::train::threads, allow_hyphen_values = true)]
+    #[arg(long, value_parser = super::values::threads, allow_hyphen_values = true)]
     threads: Option<Threads>,
     /// Print one JSON object a line: each check, then a summary
     #[arg(long)]

@@ -14,10 +14,12 @@ use signal_hook::flag;
 use tilelab_kernels::{Activation, Threads};
 
 pub(super) use self::screen::Screen;
+use super::values::{Layers, above_zero, count, layers, seed, threads, zero_or_above};
 use super::{Interrupted, Usage};
 use crate::data::{Dataset, Places, fashion_mnist};
 use crate::device::Device;
 use crate::measure::{Record, command_line};
+use crate::mlp::checkpoint::{CheckpointError, Saving};
 use crate::mlp::{Init, Optimizer, TrainError, TrainOptions, activation_by_name, recorded};
 
 /// Where records go.
@@ -62,48 +64,21 @@ pub struct Args {
     /// Folder with Fashion-MNIST as IDX files; `tilelab data info` says what is used without it
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Folder for checkpoints: one after each epoch, and one when a signal ends the run
+    #[arg(long, value_name = "DIR")]
+    checkpoint: Option<PathBuf>,
+    /// Save after every N steps too
+    #[arg(long, value_name = "N", requires = "checkpoint", value_parser = count, allow_hyphen_values = true)]
+    save_every: Option<usize>,
+    /// Checkpoints that stay, beside that of the smallest test loss
+    #[arg(long, value_name = "N", default_value = "3", value_parser = count, allow_hyphen_values = true)]
+    keep_last: usize,
+    /// Go on from the last checkpoint, as if the run had never stopped
+    #[arg(long, requires = "checkpoint")]
+    resume: bool,
     /// Print one JSON object a line: each epoch, then a summary
     #[arg(long)]
     json: bool,
-}
-
-/// `784,256,10`. A type of its own: clap takes a Vec for repeated flags.
-#[derive(Clone)]
-struct Layers(Vec<usize>);
-
-fn layers(text: &str) -> Result<Layers, String> {
-    let widths: Result<Vec<usize>, _> = text.split(',').map(|width| width.trim().parse()).collect();
-    widths
-        .map(Layers)
-        .map_err(|_| "it must be whole numbers with commas between, such as 784,256,10".to_owned())
-}
-
-fn count(text: &str) -> Result<usize, String> {
-    let count = text.parse().ok().filter(|&count| count > 0);
-    count.ok_or_else(|| "it must be a whole number of at least 1".to_owned())
-}
-
-fn seed(text: &str) -> Result<u64, String> {
-    text.parse()
-        .map_err(|_| format!("it must be a whole number from 0 to {}", u64::MAX))
-}
-
-fn above_zero(text: &str) -> Result<f64, String> {
-    let value = text.parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0);
-    value.ok_or_else(|| "it must be a finite number above 0, such as 0.1".to_owned())
-}
-
-fn zero_or_above(text: &str) -> Result<f64, String> {
-    let value = text.parse().ok().filter(|x: &f64| x.is_finite() && *x >= 0.0);
-    value.ok_or_else(|| "it must be a finite number of at least 0, such as 0.001".to_owned())
-}
-
-/// `--threads`, as every command takes it.
-pub(super) fn threads(text: &str) -> Result<Threads, String> {
-    let number = text
-        .parse()
-        .map_err(|_| format!("it must be a whole number from 1 to {}", Threads::MAX))?;
-    Threads::new(number).map_err(|error| error.to_string())
 }
 
 impl Args {
@@ -120,6 +95,12 @@ impl Args {
             seed: self.seed,
             device: self.device,
             threads: self.threads.unwrap_or_else(Threads::all),
+            saving: self.checkpoint.clone().map(|folder| Saving {
+                folder,
+                every: self.save_every.map(|steps| steps as u64),
+                keep_last: self.keep_last,
+                resume: self.resume,
+            }),
             ..TrainOptions::default()
         }
     }
@@ -129,10 +110,24 @@ impl Args {
 fn failure(error: TrainError) -> anyhow::Error {
     let line = error.to_string();
     match error {
+        TrainError::Interrupted { saved: Some(_), .. } => {
+            Interrupted(format!("{line}; go on with: {}", resuming())).into()
+        }
+        TrainError::Checkpoint(CheckpointError::Save { .. }) => anyhow::Error::msg(line),
+        TrainError::Checkpoint(_) => Usage(line).into(),
         TrainError::Options(_) | TrainError::Device(_) | TrainError::Program(_) => Usage(line).into(),
         TrainError::Interrupted { .. } => Interrupted(line).into(),
         _ => anyhow::Error::msg(line),
     }
+}
+
+/// The command that goes on from the checkpoint that was saved.
+fn resuming() -> String {
+    let mut args: Vec<_> = std::env::args_os().skip(1).collect();
+    if !args.iter().any(|arg| arg == "--resume") {
+        args.push("--resume".into());
+    }
+    command_line(args)
 }
 
 /// Raised by SIGINT or SIGTERM: the batch is finished. A second one ends the process at once.

@@ -38,6 +38,11 @@ impl<'a> Set<'a> {
         self.labels.len()
     }
 
+    /// Values of all rows, and their labels.
+    pub fn bytes(&self) -> (&'a [u8], &'a [u8]) {
+        (self.values, self.labels)
+    }
+
     /// The largest label: a model needs more classes than this.
     pub fn largest_label(&self) -> u8 {
         self.largest_label

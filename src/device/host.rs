@@ -4,8 +4,8 @@ use tilelab_kernels::Float;
 
 use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut};
 use super::batch::{Checked, Source};
-use super::slots::{Place, Slots};
-use super::{Batch, Device, DeviceError, Metrics, ProgramId, Session, Set, memory};
+use super::slots::{Place, Slots, vector_bytes};
+use super::{Batch, Device, DeviceError, Held, Metrics, ProgramId, Session, Set, memory};
 use crate::program::{BufferId, Element, Op, Operand, Product, Program, Scalar, StepArgs};
 
 /// Buffers of T, and who computes.
@@ -119,6 +119,16 @@ impl<T: Float, A: Arithmetic<T>> Session for Host<'_, T, A> {
 
     fn write(&mut self, name: &str, values: &[f64]) -> Result<(), DeviceError> {
         self.slots.write(name, values)
+    }
+
+    fn held(&self) -> Vec<Held> {
+        let mut held = self.slots.held();
+        let lists = |program: &Prepared| vector_bytes(&program.operations) + vector_bytes(&program.places);
+        let programs: usize = self.programs.iter().map(lists).sum();
+        let programs = programs + vector_bytes(&self.programs);
+        held.push(Held::overhead("operations and their places", programs));
+        held.push(Held::overhead("room for one row of sums", vector_bytes(&self.row)));
+        held
     }
 
     fn metrics(&mut self) -> Result<Metrics, DeviceError> {

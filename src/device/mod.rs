@@ -137,17 +137,51 @@ pub trait Session: Send {
     /// When no program has a buffer of that name.
     fn read(&mut self, name: &str) -> Result<Vec<f64>, DeviceError>;
 
-    /// Overwrites a buffer of real numbers, rounding to its type. Where its rows are the batch's, the leading rows.
+    /// Overwrites a buffer of real numbers, rounding to its type; a metric too, so that a sum can go on. Where its rows are
+    /// the batch's, the leading rows.
     ///
     /// # Errors
     /// When no program has a buffer of that name and kind, or `values` has another length.
     fn write(&mut self, name: &str, values: &[f64]) -> Result<(), DeviceError>;
+
+    /// What the programs of this session have allocated: each buffer by its name, then what it takes to run them. Without
+    /// the device's own (threads, the panels that products pack into), which is there whatever the programs are.
+    fn held(&self) -> Vec<Held>;
 
     /// Waits for what runs; the sums since the last call, which begin at 0 again.
     ///
     /// # Errors
     /// What went wrong since the last call, on devices that report late.
     fn metrics(&mut self) -> Result<Metrics, DeviceError>;
+}
+
+/// Memory that a session has allocated for its programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Name of the buffer, or what it is.
+    pub name: String,
+    /// Whether it is a buffer of a program.
+    pub buffer: bool,
+    /// Bytes, as they were asked for.
+    pub bytes: u64,
+}
+
+impl Held {
+    fn buffer(name: &str, bytes: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            buffer: true,
+            bytes: bytes as u64,
+        }
+    }
+
+    fn overhead(name: &str, bytes: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            buffer: false,
+            bytes: bytes as u64,
+        }
+    }
 }
 
 /// Sums over the runs between two calls of [`Session::metrics`], by the name of their buffer.

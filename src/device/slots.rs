@@ -3,11 +3,9 @@
 //! Buffers are slots: an operation takes its outputs out (an empty vector stays behind), borrows its inputs, and puts the
 //! outputs back. So one operation can hold several of them at once without a copy, a cell or an allocation.
 
-use std::collections::HashMap;
-
 use tilelab_kernels::Float;
 
-use super::DeviceError;
+use super::{DeviceError, Held};
 use crate::program::{Buffer, Element, Extent, Program, Role, Shape};
 
 /// Where a buffer lies: an index into the arena of its type.
@@ -20,6 +18,7 @@ pub(super) struct Place {
 /// What is known of a name.
 #[derive(Debug, Clone)]
 struct Entry {
+    name: String,
     place: Place,
     element: Element,
     role: Role,
@@ -28,7 +27,8 @@ struct Entry {
 /// All buffers of a session.
 #[derive(Debug, Default)]
 pub(super) struct Slots<T> {
-    names: HashMap<String, Entry>,
+    /// A few dozen: looking through them costs less than hashing, and their memory can be told.
+    names: Vec<Entry>,
     pub(super) reals: Vec<Vec<T>>,
     pub(super) bytes: Vec<Vec<u8>>,
     pub(super) indices: Vec<Vec<u32>>,
@@ -47,7 +47,7 @@ impl<T: Float> Slots<T> {
             } else {
                 buffer.element.bytes()
             };
-            let missing = elements.saturating_sub(self.held(buffer));
+            let missing = elements.saturating_sub(self.room_for(buffer));
             sum += missing as u128 * size as u128;
             largest = largest.max(missing as u128 * 8);
         }
@@ -55,8 +55,8 @@ impl<T: Float> Slots<T> {
     }
 
     /// Elements that the slot of this name has room for.
-    fn held(&self, buffer: &Buffer) -> usize {
-        match self.names.get(&buffer.name) {
+    fn room_for(&self, buffer: &Buffer) -> usize {
+        match self.entry(&buffer.name) {
             None => 0,
             Some(entry) => {
                 let index = entry.place.index;
@@ -84,7 +84,7 @@ impl<T: Float> Slots<T> {
     }
 
     fn fits(&self, program: &Program, buffer: &Buffer) -> Result<(), DeviceError> {
-        let Some(there) = self.names.get(&buffer.name) else {
+        let Some(there) = self.entry(&buffer.name) else {
             return Ok(());
         };
         let same = (there.place.shape, there.element, there.role == Role::Metric);
@@ -102,7 +102,7 @@ impl<T: Float> Slots<T> {
     fn place(&mut self, buffer: &Buffer, rows: usize) -> Place {
         // Program::new has seen that it fits a usize.
         let elements = buffer.shape.elements(rows).unwrap_or(usize::MAX);
-        let known = self.names.get(&buffer.name).map(|entry| entry.place.index);
+        let known = self.entry(&buffer.name).map(|entry| entry.place.index);
         let index = match buffer.element {
             _ if buffer.role == Role::Metric => known.unwrap_or_else(|| {
                 self.metrics.push(0.0);
@@ -116,21 +116,20 @@ impl<T: Float> Slots<T> {
             index,
             shape: buffer.shape,
         };
-        let entry = Entry {
-            place,
-            element: buffer.element,
-            role: buffer.role,
-        };
-        self.names.insert(buffer.name.clone(), entry);
+        if known.is_none() {
+            self.names.push(Entry {
+                name: buffer.name.clone(),
+                place,
+                element: buffer.element,
+                role: buffer.role,
+            });
+        }
         place
     }
 
     /// As [`super::Session::read`], for batches of `rows` rows.
     pub(super) fn read(&self, name: &str, rows: usize) -> Result<Vec<f64>, DeviceError> {
-        let entry = self
-            .names
-            .get(name)
-            .ok_or_else(|| DeviceError::Buffer(name.to_owned()))?;
+        let entry = self.entry(name).ok_or_else(|| DeviceError::Buffer(name.to_owned()))?;
         let Place { index, shape } = entry.place;
         let elements = shape.elements(rows).unwrap_or(usize::MAX);
         Ok(match entry.element {
@@ -143,9 +142,21 @@ impl<T: Float> Slots<T> {
 
     /// As [`super::Session::write`].
     pub(super) fn write(&mut self, name: &str, values: &[f64]) -> Result<(), DeviceError> {
-        let entry = self.names.get(name).filter(|entry| entry.role != Role::Metric);
+        let entry = self.entry(name);
         let entry = entry.filter(|entry| matches!(entry.element, Element::F32 | Element::F64));
-        let Place { index, shape } = entry.ok_or_else(|| DeviceError::Buffer(name.to_owned()))?.place;
+        let entry = entry.ok_or_else(|| DeviceError::Buffer(name.to_owned()))?;
+        let Place { index, shape } = entry.place;
+        if let (Role::Metric, [value]) = (entry.role, values) {
+            self.metrics[index] = *value;
+            return Ok(());
+        }
+        if entry.role == Role::Metric {
+            return Err(DeviceError::Length {
+                buffer: name.to_owned(),
+                expected: "1".to_owned(),
+                got: values.len(),
+            });
+        }
         let slot = &mut self.reals[index];
         let fits = match shape.rows {
             Extent::Fixed(_) => values.len() == slot.len(),
@@ -168,14 +179,50 @@ impl<T: Float> Slots<T> {
 
     /// Every metric by name, in the order of their names; all begin at 0 again.
     pub(super) fn take_metrics(&mut self) -> Vec<(String, f64)> {
-        let metrics = self.names.iter().filter(|(_, entry)| entry.role == Role::Metric);
+        let metrics = self.names.iter().filter(|entry| entry.role == Role::Metric);
         let mut taken: Vec<_> = metrics
-            .map(|(name, entry)| (name.clone(), self.metrics[entry.place.index]))
+            .map(|entry| (entry.name.clone(), self.metrics[entry.place.index]))
             .collect();
         taken.sort_by(|a, b| a.0.cmp(&b.0));
         self.metrics.fill(0.0);
         taken
     }
+}
+
+impl<T> Slots<T> {
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        self.names.iter().find(|entry| entry.name == name)
+    }
+
+    /// What is allocated: each buffer by its name, and the lists that find them.
+    pub(super) fn held(&self) -> Vec<Held> {
+        let mut held: Vec<Held> = self
+            .names
+            .iter()
+            .map(|entry| {
+                let index = entry.place.index;
+                let bytes = match entry.element {
+                    // All metrics lie in one vector; what is spare in it is counted with the lists.
+                    _ if entry.role == Role::Metric => size_of::<f64>(),
+                    Element::F32 | Element::F64 => vector_bytes(&self.reals[index]),
+                    Element::U8 => vector_bytes(&self.bytes[index]),
+                    Element::U32 => vector_bytes(&self.indices[index]),
+                };
+                Held::buffer(&entry.name, bytes)
+            })
+            .collect();
+        let lists = vector_bytes(&self.reals) + vector_bytes(&self.bytes) + vector_bytes(&self.indices);
+        let spare_metrics = vector_bytes(&self.metrics) - self.metrics.len() * size_of::<f64>();
+        held.push(Held::overhead("lists of slots", lists + spare_metrics));
+        let names: usize = self.names.iter().map(|entry| entry.name.capacity()).sum();
+        held.push(Held::overhead("names of buffers", vector_bytes(&self.names) + names));
+        held
+    }
+}
+
+/// Bytes that a vector has allocated.
+pub(super) fn vector_bytes<E>(vector: &Vec<E>) -> usize {
+    vector.capacity() * size_of::<E>()
 }
 
 fn is_real(buffer: &Buffer) -> bool {
@@ -190,6 +237,8 @@ fn room<E: Copy + Default>(arena: &mut Vec<Vec<E>>, known: Option<usize>, elemen
     });
     let slot = &mut arena[index];
     if slot.len() < elements {
+        // Not one element more than it takes: `resize` alone doubles.
+        slot.reserve_exact(elements - slot.len());
         slot.resize(elements, E::default());
     }
     index

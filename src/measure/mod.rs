@@ -1,5 +1,6 @@
 //! What measures: the timing loop, statistics, machine facts, the FMA peak, and the [`Record`] that keeps it all.
 
+mod allocations;
 mod build_facts;
 mod contest;
 mod machine;
@@ -9,6 +10,7 @@ mod recording;
 mod statistics;
 mod text;
 
+pub use allocations::{Counting, allocated_bytes};
 pub use contest::*;
 pub use progress::Progress;
 pub use record::*;

@@ -3,6 +3,7 @@
 //! The model is only described here. [`crate::program::lower`] turns it into programs, and a [`crate::device::Session`]
 //! holds its parameters and runs them.
 
+pub mod checkpoint;
 mod init;
 mod model;
 mod optimizer;
@@ -10,14 +11,17 @@ mod options;
 mod random;
 mod recorded;
 mod train;
+mod trainer;
 
 pub use init::Init;
+pub(crate) use model::activation_name;
 pub use model::{Layer, Model, ModelError, activation_by_name};
 pub use optimizer::Optimizer;
 pub use options::TrainOptions;
 pub use random::{Purpose, stream};
 pub use recorded::recorded;
-pub use train::{EVALUATION_ROWS, Event, Observer, TrainError, Trainer, train};
+pub use train::{Event, Observer, TrainError, train};
+pub use trainer::{EVALUATION_ROWS, Trainer};
 
 /// The entry of `names` called `name`; else one line that lists them.
 fn by_name<T: Copy>(what: &str, name: &str, names: &[(&str, T)]) -> Result<T, String> {

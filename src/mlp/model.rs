@@ -16,7 +16,7 @@ pub fn activation_by_name(name: &str) -> Result<Activation, String> {
 }
 
 /// The name that the command line takes for it.
-pub(super) fn activation_name(activation: Activation) -> &'static str {
+pub(crate) fn activation_name(activation: Activation) -> &'static str {
     ACTIVATIONS
         .iter()
         .find(|(_, known)| *known == activation)
@@ -100,6 +100,11 @@ impl Model {
             outputs: self.widths[l],
             activation,
         }
+    }
+
+    /// Behind each hidden layer.
+    pub fn activation(&self) -> Activation {
+        self.activation
     }
 
     /// Widths, input first.

@@ -2,9 +2,11 @@
 
 use tilelab_kernels::{Activation, Threads};
 
+use super::checkpoint::Saving;
 use super::model::{activation_name, join};
 use super::{Init, Model, Optimizer, number};
 use crate::device::{Device, Set};
+use crate::measure::command_line;
 use crate::program::Element;
 
 /// A training run. [`TrainOptions::default`] is the notebook's.
@@ -34,6 +36,8 @@ pub struct TrainOptions {
     pub threads: Threads,
     /// Type of the model's numbers.
     pub float: Element,
+    /// Where and when checkpoints are saved.
+    pub saving: Option<Saving>,
 }
 
 impl Default for TrainOptions {
@@ -51,6 +55,7 @@ impl Default for TrainOptions {
             device: Device::Cpu,
             threads: Threads::all(),
             float: Element::F32,
+            saving: None,
         }
     }
 }
@@ -127,12 +132,20 @@ impl TrainOptions {
         for (name, value) in self.settings() {
             command += &format!(" --{name} {value}");
         }
+        command += &format!(
+            " --seed {} --device {} --threads {}",
+            self.seed,
+            self.device,
+            self.threads.get()
+        );
+        if let Some(saving) = &self.saving {
+            let folder = saving.folder.to_string_lossy().into_owned();
+            command += &command_line(["--checkpoint".to_owned(), folder])["tilelab".len()..];
+            if let Some(every) = saving.every {
+                command += &format!(" --save-every {every}");
+            }
+            command += &format!(" --keep-last {}", saving.keep_last);
+        }
         command
-            + &format!(
-                " --seed {} --device {} --threads {}",
-                self.seed,
-                self.device,
-                self.threads.get()
-            )
     }
 }

@@ -90,6 +90,17 @@ impl Lowering<'_> {
         writer.judge();
         writer.finish("evaluate")
     }
+
+    /// `predict`: forward without labels; the logits are in `o`.
+    ///
+    /// # Errors
+    /// As [`Lowering::step`].
+    pub fn predict(&self) -> Result<Program, ProgramError> {
+        let mut writer = Writer::new(*self);
+        writer.load_rows();
+        writer.layers();
+        writer.finish("predict")
+    }
 }
 
 impl Writer<'_> {
@@ -109,14 +120,22 @@ impl Writer<'_> {
         }));
     }
 
-    /// X, y <- the batch; then for each layer Z(l) = H(l-1) W(l) + b(l) and H(l) = phi(Z(l)).
+    /// X, y <- the batch; then the layers.
     fn forward(&mut self) {
-        let (x, labels) = (self.x(), self.labels());
-        self.operations.push(Op::LoadRows {
-            byte_scale: self.with.byte_scale,
-            out: x,
-        });
-        self.operations.push(Op::LoadLabels { out: labels });
+        self.load_rows();
+        let out = self.labels();
+        self.operations.push(Op::LoadLabels { out });
+        self.layers();
+    }
+
+    /// X <- the batch.
+    fn load_rows(&mut self) {
+        let (byte_scale, out) = (self.with.byte_scale, self.x());
+        self.operations.push(Op::LoadRows { byte_scale, out });
+    }
+
+    /// For each layer Z(l) = H(l-1) W(l) + b(l) and H(l) = phi(Z(l)).
+    fn layers(&mut self) {
         for l in 1..=self.with.model.depth() {
             let (input, weights, bias, z) = (self.output(l - 1), self.weights(l), self.bias(l), self.units("z", l));
             // z = W x + b

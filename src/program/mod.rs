@@ -9,7 +9,10 @@
 
 mod buffer;
 mod check;
+pub mod flops;
+pub mod footprint;
 mod fuse;
+pub mod graph;
 pub mod lower;
 mod op;
 mod scalar;

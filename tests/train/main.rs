@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod gradients;
+mod resume;
 mod runs;
 
 use rand::{RngExt, SeedableRng};

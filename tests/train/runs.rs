@@ -113,6 +113,7 @@ fn an_observer_sees_every_batch_and_can_stop() {
             Event::Started(training) => format!("started with {} epochs", training.epochs.len()),
             Event::Batch { epoch, rows } => format!("{epoch}: {rows}"),
             Event::Epoch(epoch) => format!("epoch {}", epoch.epoch),
+            Event::Note(note) => note.to_owned(),
         });
         ControlFlow::Continue(())
     })
@@ -134,7 +135,14 @@ fn an_observer_sees_every_batch_and_can_stop() {
         _ => ControlFlow::Continue(()),
     });
     assert!(
-        matches!(stopped, Err(TrainError::Interrupted { epoch: 2, rows: 64 })),
+        matches!(
+            stopped,
+            Err(TrainError::Interrupted {
+                epoch: 2,
+                rows: 64,
+                saved: None
+            })
+        ),
         "{stopped:?}"
     );
 }

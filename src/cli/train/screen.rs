@@ -36,6 +36,10 @@ impl Screen {
                 self.progress.set(((epoch - 1) * self.rows + rows) as u64);
                 return true;
             }
+            Event::Note(note) => {
+                self.progress.suspend(|| eprintln!("note: {note}"));
+                return true;
+            }
             Event::Started(training) => {
                 self.progress
                     .label(format!("epoch 1 of {}", setting(training, "epochs")));

@@ -1,0 +1,174 @@
+//! The parameters of a model under PyTorch's names.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tilelab_kernels::Activation;
+
+use super::super::{Model, activation_by_name, activation_name};
+use super::tensors::{self, File, Tensor, Values};
+use super::{CheckpointError, MODEL_FILE, folder};
+
+/// A model and its parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SavedModel {
+    model: Model,
+    /// Weights \[inputs, outputs\] row-major and bias of each layer, first layer first.
+    pub layers: Vec<(Vec<f64>, Vec<f64>)>,
+    /// Whether the numbers are f64.
+    pub wide: bool,
+    /// What a byte of the data was multiplied by.
+    pub byte_scale: f64,
+}
+
+/// What the tensors themselves do not say.
+#[derive(Serialize, Deserialize)]
+struct About {
+    activation: String,
+    byte_scale: f64,
+}
+
+impl SavedModel {
+    /// A model with its parameters.
+    pub(in crate::mlp) fn new(model: &Model, layers: Vec<(Vec<f64>, Vec<f64>)>, wide: bool, byte_scale: f64) -> Self {
+        Self {
+            model: model.clone(),
+            layers,
+            wide,
+            byte_scale,
+        }
+    }
+
+    /// Its layers.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Widths, input first.
+    pub fn widths(&self) -> &[usize] {
+        self.model.widths()
+    }
+
+    /// Reads the parameters from a model file, or from a folder of checkpoints or one of its checkpoints (the best of them).
+    /// `activation` is for files that do not say theirs: those that PyTorch wrote.
+    ///
+    /// # Errors
+    /// A file that is not there, damaged, or not the parameters of linear layers that fit one another.
+    pub fn load(path: &Path, activation: Option<Activation>) -> Result<(Self, PathBuf), CheckpointError> {
+        let file = match path.is_dir() {
+            false => path.to_owned(),
+            true if path.join(MODEL_FILE).is_file() => path.join(MODEL_FILE),
+            true => folder::best(path)?.join(MODEL_FILE),
+        };
+        let shown = file.display().to_string();
+        let bytes = std::fs::read(&file).map_err(|error| CheckpointError::Read {
+            path: shown.clone(),
+            error,
+        })?;
+        let model = Self::decode(&bytes, activation).map_err(|problem| CheckpointError::Foreign {
+            path: shown,
+            problem,
+            way_out: "name a checkpoint of tilelab train, or the model.safetensors of one".to_owned(),
+        })?;
+        Ok((model, file))
+    }
+
+    /// The file's bytes.
+    pub(super) fn encode(&self) -> Result<Vec<u8>, String> {
+        let mut tensors = Vec::new();
+        for (l, (weights, bias)) in (1..).zip(&self.layers) {
+            let layer = self.model.layer(l);
+            let (inputs, outputs) = (layer.inputs, layer.outputs);
+            let place = 2 * (l - 1);
+            tensors.push(Tensor {
+                name: format!("{place}.weight"),
+                shape: vec![outputs, inputs],
+                values: Values::real(transposed(weights, inputs, outputs), self.wide),
+            });
+            tensors.push(Tensor {
+                name: format!("{place}.bias"),
+                shape: vec![outputs],
+                values: Values::real(bias.clone(), self.wide),
+            });
+        }
+        let about = About {
+            activation: activation_name(self.model.activation()).to_owned(),
+            byte_scale: self.byte_scale,
+        };
+        tensors::encode(
+            &tensors,
+            serde_json::to_string(&about).map_err(|error| error.to_string())?,
+        )
+    }
+
+    /// From the file's bytes; what is wrong with them.
+    pub(super) fn decode(bytes: &[u8], activation: Option<Activation>) -> Result<Self, String> {
+        let file = File::parse(bytes)?;
+        let about: Option<About> = file.json.as_deref().and_then(|json| serde_json::from_str(json).ok());
+        let (activation, byte_scale) = match (&about, activation) {
+            (Some(about), _) => (activation_by_name(&about.activation)?, about.byte_scale),
+            (None, Some(activation)) => (activation, 1.0 / 255.0),
+            (None, None) => return Err("does not say which activation its model has; name it with --activation".into()),
+        };
+        let mut tensors = file.tensors;
+        let mut places: Vec<usize> = tensors.iter().filter_map(|tensor| place(&tensor.name)).collect();
+        places.sort_unstable();
+        let (mut widths, mut layers, mut wide) = (Vec::new(), Vec::new(), false);
+        for place in places {
+            let mut take = |name: String| {
+                let at = tensors.iter().position(|tensor| tensor.name == name);
+                at.map(|at| tensors.swap_remove(at))
+                    .ok_or_else(|| format!("has no tensor `{name}`"))
+            };
+            let (weights, bias) = (take(format!("{place}.weight"))?, take(format!("{place}.bias"))?);
+            let &[outputs, inputs] = &weights.shape[..] else {
+                return Err(format!(
+                    "holds `{}` with {} dimensions, not 2",
+                    weights.name,
+                    weights.shape.len()
+                ));
+            };
+            if widths.is_empty() {
+                widths.push(inputs);
+            }
+            if widths.last() != Some(&inputs) || bias.shape != [outputs] {
+                let (w, b) = (&weights.shape, &bias.shape);
+                return Err(format!(
+                    "holds `{place}.weight` as {w:?} and `{place}.bias` as {b:?}, which fit no model"
+                ));
+            }
+            widths.push(outputs);
+            wide |= matches!(weights.values, Values::F64(_));
+            let weights = transposed(&real(weights)?, outputs, inputs);
+            layers.push((weights, real(bias)?));
+        }
+        if let Some(tensor) = tensors.first() {
+            return Err(format!("holds `{}`, which is no part of linear layers", tensor.name));
+        }
+        Ok(Self {
+            model: Model::new(&widths, activation).map_err(|error| format!("holds no model ({error})"))?,
+            layers,
+            wide,
+            byte_scale,
+        })
+    }
+}
+
+/// The place in an `nn.Sequential` that a weight belongs to.
+fn place(name: &str) -> Option<usize> {
+    name.strip_suffix(".weight")?.parse().ok()
+}
+
+fn real(tensor: Tensor) -> Result<Vec<f64>, String> {
+    match tensor.values {
+        Values::F32(values) | Values::F64(values) => Ok(values),
+        Values::Index(_) => Err(format!("holds `{}` as whole numbers", tensor.name)),
+    }
+}
+
+/// A rows x cols matrix as cols x rows.
+fn transposed(values: &[f64], rows: usize, cols: usize) -> Vec<f64> {
+    (0..cols)
+        .flat_map(|j| (0..rows).map(move |i| values[i * cols + j]))
+        .collect()
+}
