@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod data;
 mod footprint;
 mod graph;
+mod predict;
 mod report;
 mod self_test;
 pub mod shapes;
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// Train an MLP
     Train(train::Args),
+    /// What a saved model says about images
+    Predict(predict::Args),
     /// Memory of training and prediction, buffer by buffer, beside the notebook's formulas and what is really allocated
     Footprint(footprint::Args),
     /// Draw the computational graph of a training step
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.command.unwrap_or(Command::Report(report::Args::main_job())) {
         Command::Train(args) => train::run(&args),
+        Command::Predict(args) => predict::run(&args),
         Command::Footprint(args) => footprint::run(&args),
         Command::Graph(args) => graph::run(&args),
         Command::Data(args) => data::run(&args),
