@@ -13,6 +13,7 @@ mod bench;
 mod data;
 mod footprint;
 mod graph;
+mod predict;
 mod report;
 mod self_test;
 pub mod shapes;
@@ -32,6 +33,8 @@ enum Command {
     Train(train::Args),
     /// Interleaved timings: ours beside every peer of this machine, and the bars
     Bench(bench::Args),
+    /// What a saved model says about images
+    Predict(predict::Args),
     /// Memory of training and prediction, buffer by buffer, beside the notebook's formulas and what is really allocated
     Footprint(footprint::Args),
     /// Draw the computational graph of a training step
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Report(report::Args::main_job())) {
         Command::Train(args) => train::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Predict(args) => predict::run(&args),
         Command::Footprint(args) => footprint::run(&args),
         Command::Graph(args) => graph::run(&args),
         Command::Data(args) => data::run(&args),

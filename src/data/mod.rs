@@ -7,6 +7,7 @@ mod error;
 pub mod fashion_mnist;
 pub mod idx;
 pub mod lookup;
+pub mod png;
 
 pub use error::{DataError, Problem};
 pub use lookup::Places;

@@ -16,6 +16,9 @@ pub enum DeviceError {
     /// A CUDA device was asked for.
     #[error("{0}: no CUDA backend in this version; use --device cpu")]
     NoCuda(Device),
+    /// A model makes no program.
+    #[error("{0}")]
+    Program(String),
     /// The kernels' context could not be made.
     #[error(transparent)]
     Context(#[from] ContextError),

@@ -19,7 +19,7 @@ use crate::program::{CORRECT, LOSS_SUM, Program, StepArgs, fuse};
 /// Rows of a batch while evaluating, at least; larger than a small training batch, so that products stay efficient.
 pub const EVALUATION_ROWS: usize = 512;
 /// Bytes of an image come to 0..=1.
-const BYTE_SCALE: f64 = 1.0 / 255.0;
+pub(super) const BYTE_SCALE: f64 = 1.0 / 255.0;
 const TRAIN: usize = 0;
 const TEST: usize = 1;
 
@@ -27,6 +27,8 @@ const TEST: usize = 1;
 pub struct Trainer<'a> {
     options: TrainOptions,
     model: Model,
+    /// Name of the data.
+    data: &'a str,
     sets: [Set<'a>; 2],
     session: Box<dyn Session + 'a>,
     step: (ProgramId, Program),
@@ -91,6 +93,7 @@ impl<'a> Trainer<'a> {
         let mut trainer = Self {
             options: options.clone(),
             model,
+            data: &data.name,
             sets,
             session,
             step: (ProgramId(0), step),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tilelab_kernels::Activation;
 
+use super::super::trainer::BYTE_SCALE;
 use super::super::{Model, activation_by_name, activation_name};
 use super::tensors::{self, File, Tensor, Values};
 use super::{CheckpointError, MODEL_FILE, folder};
@@ -19,6 +20,8 @@ pub struct SavedModel {
     pub wide: bool,
     /// What a byte of the data was multiplied by.
     pub byte_scale: f64,
+    /// Name of the data that it was trained on; empty if the file does not say.
+    pub data: String,
 }
 
 /// What the tensors themselves do not say.
@@ -26,16 +29,18 @@ pub struct SavedModel {
 struct About {
     activation: String,
     byte_scale: f64,
+    data: String,
 }
 
 impl SavedModel {
     /// A model with its parameters.
-    pub(in crate::mlp) fn new(model: &Model, layers: Vec<(Vec<f64>, Vec<f64>)>, wide: bool, byte_scale: f64) -> Self {
+    pub(in crate::mlp) fn new(model: &Model, layers: Vec<(Vec<f64>, Vec<f64>)>, wide: bool, data: &str) -> Self {
         Self {
             model: model.clone(),
             layers,
             wide,
-            byte_scale,
+            byte_scale: BYTE_SCALE,
+            data: data.to_owned(),
         }
     }
 
@@ -94,6 +99,7 @@ impl SavedModel {
         let about = About {
             activation: activation_name(self.model.activation()).to_owned(),
             byte_scale: self.byte_scale,
+            data: self.data.clone(),
         };
         tensors::encode(
             &tensors,
@@ -105,9 +111,9 @@ impl SavedModel {
     pub(super) fn decode(bytes: &[u8], activation: Option<Activation>) -> Result<Self, String> {
         let file = File::parse(bytes)?;
         let about: Option<About> = file.json.as_deref().and_then(|json| serde_json::from_str(json).ok());
-        let (activation, byte_scale) = match (&about, activation) {
-            (Some(about), _) => (activation_by_name(&about.activation)?, about.byte_scale),
-            (None, Some(activation)) => (activation, 1.0 / 255.0),
+        let (activation, byte_scale, data) = match (about, activation) {
+            (Some(about), _) => (activation_by_name(&about.activation)?, about.byte_scale, about.data),
+            (None, Some(activation)) => (activation, BYTE_SCALE, String::new()),
             (None, None) => return Err("does not say which activation its model has; name it with --activation".into()),
         };
         let mut tensors = file.tensors;
@@ -150,6 +156,7 @@ impl SavedModel {
             layers,
             wide,
             byte_scale,
+            data,
         })
     }
 }

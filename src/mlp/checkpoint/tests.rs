@@ -26,7 +26,7 @@ fn checkpoint(step: u64, wide: bool) -> Checkpoint {
         model_sha256: String::new(),
     };
     Checkpoint {
-        model: SavedModel::new(&model, layers, wide, 1.0 / 255.0),
+        model: SavedModel::new(&model, layers, wide, "Fashion-MNIST"),
         moments: vec![Moment {
             name: "mW1".into(),
             values: vec![0.25; 6],

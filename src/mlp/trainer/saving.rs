@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::TrainError;
 use super::super::checkpoint::{Checkpoint, CheckpointError, Folder, Moment, SavedModel, State, hex};
-use super::{BYTE_SCALE, Trainer};
+use super::Trainer;
 use crate::device::{Device, Set};
 use crate::program::lower::{bias_name, weights_name};
 use crate::program::{Element, LOSS_SUM, Role};
@@ -94,7 +94,7 @@ impl Trainer<'_> {
             model_sha256: String::new(),
         };
         Ok(Checkpoint {
-            model: SavedModel::new(&self.model, layers, wide, BYTE_SCALE),
+            model: SavedModel::new(&self.model, layers, wide, self.data),
             moments,
             order: self.order.clone(),
             state,
