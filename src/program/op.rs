@@ -160,7 +160,7 @@ impl Operand {
 }
 
 /// In this order, each optional: t += bias, t = activation(t), t *= derivative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Epilogue {
     /// 1 x n, one value a column.
     pub bias: Option<BufferId>,
