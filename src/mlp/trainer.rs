@@ -1,20 +1,25 @@
 //! The training loop: shuffle, step through the batches, evaluate on both sets; the notebook's four figures each epoch.
 
 mod saving;
+mod steps;
+mod summary;
 
 use std::time::Instant;
 
 use rand::seq::SliceRandom;
 
+pub use self::summary::{LayerSummary, Summary};
+
 use self::saving::Saver;
+use self::steps::{Loaded, Steps};
 use super::checkpoint::Best;
 use super::train::go_on;
 use super::{Event, Model, Observer, Purpose, TrainError, TrainOptions, stream};
 use crate::data::Dataset;
-use crate::device::{Batch, ProgramId, Session, Set};
+use crate::device::{Batch, Session, Set};
 use crate::measure::{Epoch, Training};
 use crate::program::lower::{Lowering, bias_name, weights_name};
-use crate::program::{CORRECT, LOSS_SUM, Program, StepArgs, fuse};
+use crate::program::{CORRECT, LOSS_SUM, StepArgs, fuse};
 
 /// Rows of a batch while evaluating, at least; larger than a small training batch, so that products stay efficient.
 pub const EVALUATION_ROWS: usize = 512;
@@ -31,8 +36,10 @@ pub struct Trainer<'a> {
     data: &'a str,
     sets: [Set<'a>; 2],
     session: Box<dyn Session + 'a>,
-    step: (ProgramId, Program),
-    evaluate: (ProgramId, Program),
+    steps: Steps,
+    evaluate: Loaded,
+    /// Rows of a batch.
+    batch: usize,
     /// The rows in the order of the epoch under way.
     order: Vec<u32>,
     progress: Progress,
@@ -81,24 +88,29 @@ impl<'a> Trainer<'a> {
             byte_scale: BYTE_SCALE,
         };
         let rows = EVALUATION_ROWS.max(batch);
-        let mut programs = [
-            lowering.step(options.optimizer)?,
-            Lowering { rows, ..lowering }.evaluate()?,
-        ];
+        let mut programs = steps::programs(options, lowering)?;
+        programs.push(Lowering { rows, ..lowering }.evaluate()?);
         if options.device.wants_fused() {
-            programs = [fuse(&programs[0])?, fuse(&programs[1])?];
+            programs = programs.iter().map(fuse).collect::<Result<_, _>>()?;
         }
         let session = options.device.open(&programs, &sets, options.threads)?;
-        let [step, evaluate] = programs;
+        let mut programs = steps::loaded(programs);
+        let parts = programs
+            .pop()
+            .and_then(|evaluate| Some((evaluate, Steps::new(options, programs)?)));
+        let Some((evaluate, steps)) = parts else {
+            unreachable!("a step has at least one program, and evaluation follows it")
+        };
         let mut trainer = Self {
             options: options.clone(),
             model,
             data: &data.name,
             sets,
             session,
-            step: (ProgramId(0), step),
-            evaluate: (ProgramId(1), evaluate),
-            order: (0..train.rows() as u32).collect(),
+            steps,
+            evaluate,
+            batch,
+            order: (0..options.rows_of(train.rows()) as u32).collect(),
             progress: Progress::default(),
             saver: None,
         };
@@ -124,7 +136,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// A device that fails to evaluate.
     pub fn describe(&mut self, data: &str) -> Result<Training, TrainError> {
-        let first: Vec<u32> = (0..self.step.1.rows() as u32).collect();
+        let first: Vec<u32> = (0..self.batch as u32).collect();
         let (loss, _) = self.evaluate(TRAIN, &first)?;
         self.progress.first_loss = loss;
         Ok(Training {
@@ -135,7 +147,7 @@ impl<'a> Trainer<'a> {
             threads: self.session.threads(),
             seed: self.options.seed,
             data: data.to_owned(),
-            train_rows: self.sets[TRAIN].rows(),
+            train_rows: self.order.len(),
             test_rows: self.sets[TEST].rows(),
             parameters: self.model.parameters(),
             first_loss: loss,
@@ -155,7 +167,7 @@ impl<'a> Trainer<'a> {
 
     /// Rows to train on.
     pub fn rows(&self) -> usize {
-        self.sets[TRAIN].rows()
+        self.order.len()
     }
 
     /// Mean loss of the untrained model on the first batch, once [`Trainer::describe`] has taken it.
@@ -181,7 +193,7 @@ impl<'a> Trainer<'a> {
         self.finite(epoch, "the train loss", &[train_loss])?;
         self.finite_parameters(epoch)?;
         let all: Vec<u32> = (0..self.sets[TRAIN].rows().max(self.sets[TEST].rows()) as u32).collect();
-        let (_, train_acc) = self.evaluate(TRAIN, &all[..self.sets[TRAIN].rows()])?;
+        let (_, train_acc) = self.evaluate(TRAIN, &all[..self.order.len()])?;
         let (test_loss, test_acc) = self.evaluate(TEST, &all[..self.sets[TEST].rows()])?;
         self.finite(epoch, "the test loss", &[test_loss])?;
         let samples_per_s = self.order.len() as f64 / training_s;
@@ -212,41 +224,32 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// The order of an epoch depends on the seed and its number alone, not on the epochs before it.
+    /// The few batches that are to be learned by heart keep their order; otherwise the order of an epoch depends on the seed and its number alone, not on the epochs before it.
     fn shuffle(&mut self, epoch: usize) {
         self.order.iter_mut().zip(0..).for_each(|(row, i)| *row = i);
-        self.order
-            .shuffle(&mut stream(self.options.seed, Purpose::Order { epoch }));
+        if self.options.overfit_batches.is_none() {
+            self.order
+                .shuffle(&mut stream(self.options.seed, Purpose::Order { epoch }));
+        }
     }
 
     /// A step for each batch that is left; adds up the rows' losses as each batch met them.
     fn steps(&mut self, epoch: usize, observer: &mut Observer<'_>) -> Result<(), TrainError> {
         while self.progress.rows < self.order.len() {
-            let (id, ref program) = self.step;
             let from = self.progress.rows;
-            let rows = &self.order[from..self.order.len().min(from + program.rows())];
-            let batch = Batch::of_set(program, &self.sets, TRAIN, rows)?;
-            let args = StepArgs {
-                lr: self.options.lr,
-                decay: 1.0 - self.options.lr * self.options.l2,
-                inverse_rows: 1.0 / rows.len() as f64,
-                t: self.progress.steps + 1,
-                seed: self.options.seed,
-                ..StepArgs::default()
-            };
-            self.session.run(id, &batch, &args);
+            let to = self.order.len().min(from + self.batch);
+            self.step(from, to)?;
             self.progress.steps += 1;
-            self.progress.rows += rows.len();
-            let rows = self.progress.rows;
+            self.progress.rows = to;
             self.save_if_due()?;
-            go_on(observer(Event::Batch { epoch, rows }), epoch, rows)?;
+            go_on(observer(Event::Batch { epoch, rows: to }), epoch, to)?;
         }
         Ok(())
     }
 
     /// Mean loss and share of right answers over `rows` of a set.
     fn evaluate(&mut self, set: usize, rows: &[u32]) -> Result<(f64, f64), TrainError> {
-        let (id, ref program) = self.evaluate;
+        let Loaded { id, ref program } = self.evaluate;
         self.session.metrics()?;
         for rows in rows.chunks(program.rows()) {
             let batch = Batch::of_set(program, &self.sets, set, rows)?;
