@@ -188,14 +188,17 @@ fn the_summary_a_dry_run_and_the_csv() {
     }
     let csv = std::fs::read_to_string(folder.path().join("table.csv")).unwrap();
     let lines: Vec<&str> = csv.lines().collect();
-    assert_eq!((lines.len(), lines[0].split(',').count()), (4, 7));
+    assert_eq!((lines.len(), lines[0].split(',').count()), (4, 9));
     let record = std::fs::read(folder.path().join("reports/raw/train-784-12-10.json")).unwrap();
     let record: Record = serde_json::from_slice(&record).unwrap();
     let Body::Training(training) = record.body else {
         panic!("{:?}", record.body)
     };
     for (line, epoch) in lines[1..].iter().zip(&training.epochs) {
-        let cells: Vec<f64> = line.split(',').map(|cell| cell.parse().unwrap()).collect();
+        // The two cells of a validation that there was not are empty.
+        assert!(line.contains(",,,"), "{line}");
+        let cells = line.split(',').filter(|cell| !cell.is_empty());
+        let cells: Vec<f64> = cells.map(|cell| cell.parse().unwrap()).collect();
         let Epoch {
             train_loss,
             test_loss,
@@ -262,6 +265,9 @@ fn ways_of_stepping_that_make_no_sense_are_one_line() {
         (&["--accumulate", "0"], "--accumulate"),
         (&["--accumulate", "17"], "--accumulate 17: a batch of 16 rows"),
         (&["--clip", "0"], "--clip"),
+        (&["--validation", "1"], "--validation 1: it must be a share"),
+        (&["--validation", "0.001"], "of 60 rows it leaves none"),
+        (&["--patience", "3"], "--patience"),
         (&["--overfit-batches", "0"], "--overfit-batches"),
         (&["--csv", "none/table.csv"], "--csv none/table.csv"),
     ] {

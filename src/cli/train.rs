@@ -69,6 +69,12 @@ pub struct Args {
     /// Train on the first N batches alone, in their order: to see whether the model can learn at all
     #[arg(long, value_name = "N", value_parser = count, allow_hyphen_values = true)]
     overfit_batches: Option<usize>,
+    /// Share of the training rows that is held back, to choose the best epoch by
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = zero_or_above, allow_hyphen_values = true)]
+    validation: f64,
+    /// Stop when the validation loss has had no new smallest value for N epochs
+    #[arg(long, value_name = "N", value_parser = count, allow_hyphen_values = true)]
+    patience: Option<usize>,
     /// Fixes everything random
     #[arg(long, default_value = "1", value_parser = seed, allow_hyphen_values = true)]
     seed: u64,
@@ -87,7 +93,7 @@ pub struct Args {
     /// Save after every N steps too
     #[arg(long, value_name = "N", requires = "checkpoint", value_parser = count, allow_hyphen_values = true)]
     save_every: Option<usize>,
-    /// Checkpoints that stay, beside that of the smallest test loss
+    /// Checkpoints that stay, beside that of the smallest validation loss (test loss without --validation)
     #[arg(long, value_name = "N", default_value = "3", value_parser = count, allow_hyphen_values = true)]
     keep_last: usize,
     /// Go on from the last checkpoint, as if the run had never stopped
@@ -123,6 +129,8 @@ impl Args {
             accumulate: self.accumulate,
             clip: self.clip,
             overfit_batches: self.overfit_batches,
+            validation: self.validation,
+            patience: self.patience,
             saving: self.checkpoint.clone().map(|folder| Saving {
                 folder,
                 every: self.save_every.map(|steps| steps as u64),

@@ -40,6 +40,10 @@ pub struct TrainOptions {
     pub clip: Option<f64>,
     /// Train on this many batches alone, the first, in their order: to see whether a model can learn at all.
     pub overfit_batches: Option<usize>,
+    /// Share of the training rows that is held back to validate on: from 0 to below 1.
+    pub validation: f64,
+    /// Epochs without a smaller validation loss after which the run stops; needs `validation`.
+    pub patience: Option<usize>,
     /// Who runs it.
     pub device: Device,
     /// Threads of the device.
@@ -67,6 +71,8 @@ impl Default for TrainOptions {
             accumulate: 1,
             clip: None,
             overfit_batches: None,
+            validation: 0.0,
+            patience: None,
             device: Device::Cpu,
             threads: Threads::all(),
             float: Element::F32,
@@ -104,6 +110,24 @@ impl TrainOptions {
         }
         if let Some(clip) = self.clip.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
             return Err(format!("--clip {clip}: it must be a finite number above 0, such as 1"));
+        }
+        if !(0.0..1.0).contains(&self.validation) {
+            return Err(format!(
+                "--validation {}: it must be a share from 0 to below 1, such as 0.1",
+                self.validation
+            ));
+        }
+        if self.patience.is_some() && self.validation == 0.0 {
+            return Err(
+                "--patience: there is nothing to wait for without --validation, such as --validation 0.1".into(),
+            );
+        }
+        let rows = sets.first().map_or(0, Set::rows);
+        if self.validation > 0.0 && (self.held_back(rows) == 0 || self.held_back(rows) == rows) {
+            return Err(format!(
+                "--validation {}: of {rows} rows it leaves none on one side; choose another share",
+                self.validation
+            ));
         }
         if self.overfit_batches == Some(0) {
             return Err("--overfit-batches 0: at least 1 batch is needed".to_owned());
@@ -154,13 +178,21 @@ impl TrainOptions {
             (self.accumulate > 1).then(|| ("accumulate", self.accumulate.to_string())),
             self.clip.map(|clip| ("clip", number(clip))),
             self.overfit_batches.map(|count| ("overfit-batches", count.to_string())),
+            (self.validation > 0.0).then(|| ("validation", number(self.validation))),
+            self.patience.map(|epochs| ("patience", epochs.to_string())),
         ];
         let all = settings.into_iter().chain(more.into_iter().flatten());
         all.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
+    /// Rows that are held back of `rows`, rounded.
+    pub(super) fn held_back(&self, rows: usize) -> usize {
+        (self.validation * rows as f64).round() as usize
+    }
+
     /// Rows to train on of a set of `rows`.
     pub fn rows_of(&self, rows: usize) -> usize {
+        let rows = rows - self.held_back(rows).min(rows);
         let few = self.overfit_batches.map(|count| count.saturating_mul(self.batch));
         few.map_or(rows, |few| few.min(rows))
     }

@@ -118,6 +118,12 @@ fn epochs(
         training.epochs.push(epoch);
     }
     while training.epochs.len() < epochs {
+        if let Some(best) = trainer.exhausted() {
+            let waited = training.epochs.len() - best;
+            let note = format!("stopped: the validation loss was smallest in epoch {best}, {waited} epochs ago");
+            let _ = observer(Event::Note(&note));
+            break;
+        }
         let epoch = trainer.epoch(observer)?;
         trainer.save()?;
         let (stopped, number) = (observer(Event::Epoch(&epoch)), epoch.epoch);

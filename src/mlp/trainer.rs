@@ -40,7 +40,9 @@ pub struct Trainer<'a> {
     evaluate: Loaded,
     /// Rows of a batch.
     batch: usize,
-    /// The rows in the order of the epoch under way.
+    /// Rows to train on and rows to validate on, each in the set's order.
+    rows: [Vec<u32>; 2],
+    /// The rows to train on in the order of the epoch under way.
     order: Vec<u32>,
     progress: Progress,
     saver: Option<Saver>,
@@ -80,16 +82,21 @@ impl<'a> Trainer<'a> {
         let test = Set::new(&data.test.images, &data.test.labels, data.test.columns)?;
         let sets = [train, test];
         let model = options.model(&sets, columns).map_err(TrainError::Options)?;
-        let batch = options.batch.min(train.rows());
+        let rows = split(options, train.rows());
+        let batch = options.batch.min(rows[0].len());
         let lowering = Lowering {
             model: &model,
             float: options.float,
             rows: batch,
             byte_scale: BYTE_SCALE,
         };
-        let rows = EVALUATION_ROWS.max(batch);
+        let evaluated = EVALUATION_ROWS.max(batch);
         let mut programs = steps::programs(options, lowering)?;
-        programs.push(Lowering { rows, ..lowering }.evaluate()?);
+        let lowering = Lowering {
+            rows: evaluated,
+            ..lowering
+        };
+        programs.push(lowering.evaluate()?);
         if options.device.wants_fused() {
             programs = programs.iter().map(fuse).collect::<Result<_, _>>()?;
         }
@@ -110,7 +117,8 @@ impl<'a> Trainer<'a> {
             steps,
             evaluate,
             batch,
-            order: (0..options.rows_of(train.rows()) as u32).collect(),
+            order: rows[0].clone(),
+            rows,
             progress: Progress::default(),
             saver: None,
         };
@@ -136,7 +144,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// A device that fails to evaluate.
     pub fn describe(&mut self, data: &str) -> Result<Training, TrainError> {
-        let first: Vec<u32> = (0..self.batch as u32).collect();
+        let first = self.rows[0][..self.batch].to_vec();
         let (loss, _) = self.evaluate(TRAIN, &first)?;
         self.progress.first_loss = loss;
         Ok(Training {
@@ -175,6 +183,16 @@ impl<'a> Trainer<'a> {
         self.progress.first_loss
     }
 
+    /// The best epoch so far, if the patience with the epochs behind it is over.
+    pub fn exhausted(&self) -> Option<usize> {
+        let best = self.progress.best?.epoch;
+        let waited = self.progress.table.len() - best;
+        self.options
+            .patience
+            .filter(|&patience| waited >= patience)
+            .map(|_| best)
+    }
+
     /// One epoch, or what is left of it: shuffle, a step for each batch, both evaluations.
     ///
     /// # Errors
@@ -192,10 +210,17 @@ impl<'a> Trainer<'a> {
         let train_loss = self.session.metrics()?.get(LOSS_SUM) / self.order.len() as f64;
         self.finite(epoch, "the train loss", &[train_loss])?;
         self.finite_parameters(epoch)?;
-        let all: Vec<u32> = (0..self.sets[TRAIN].rows().max(self.sets[TEST].rows()) as u32).collect();
-        let (_, train_acc) = self.evaluate(TRAIN, &all[..self.order.len()])?;
-        let (test_loss, test_acc) = self.evaluate(TEST, &all[..self.sets[TEST].rows()])?;
+        let [trained, held_back] = self.rows.clone();
+        let (_, train_acc) = self.evaluate(TRAIN, &trained)?;
+        let test: Vec<u32> = (0..self.sets[TEST].rows() as u32).collect();
+        let (test_loss, test_acc) = self.evaluate(TEST, &test)?;
         self.finite(epoch, "the test loss", &[test_loss])?;
+        let (mut validation_loss, mut validation_acc) = (None, None);
+        if !held_back.is_empty() {
+            let (loss, acc) = self.evaluate(TRAIN, &held_back)?;
+            self.finite(epoch, "the validation loss", &[loss])?;
+            (validation_loss, validation_acc) = (Some(loss), Some(acc));
+        }
         let samples_per_s = self.order.len() as f64 / training_s;
         let epoch = Epoch {
             epoch,
@@ -203,6 +228,8 @@ impl<'a> Trainer<'a> {
             test_loss,
             train_acc,
             test_acc,
+            validation_loss,
+            validation_acc,
             seconds: self.progress.seconds(),
             samples_per_s,
         };
@@ -215,18 +242,20 @@ impl<'a> Trainer<'a> {
         let progress = &mut self.progress;
         progress.table.push(epoch.clone());
         (progress.rows, progress.seconds, progress.begun) = (0, 0.0, None);
-        if progress.best.is_none_or(|best| epoch.test_loss < best.test_loss) {
+        let loss = epoch.validation_loss.unwrap_or(epoch.test_loss);
+        if progress.best.is_none_or(|best| loss < best.loss) {
             progress.best = Some(Best {
                 step: progress.steps,
                 epoch: epoch.epoch,
-                test_loss: epoch.test_loss,
+                loss,
             });
         }
     }
 
-    /// The few batches that are to be learned by heart keep their order; otherwise the order of an epoch depends on the seed and its number alone, not on the epochs before it.
+    /// The order of an epoch depends on the seed and its number alone, not on the epochs before it. The few batches that are
+    /// to be learned by heart keep theirs.
     fn shuffle(&mut self, epoch: usize) {
-        self.order.iter_mut().zip(0..).for_each(|(row, i)| *row = i);
+        self.order.copy_from_slice(&self.rows[0]);
         if self.options.overfit_batches.is_none() {
             self.order
                 .shuffle(&mut stream(self.options.seed, Purpose::Order { epoch }));
@@ -281,4 +310,18 @@ impl<'a> Trainer<'a> {
         }
         Ok(())
     }
+}
+
+/// Rows to train on and rows to validate on. The held-back ones depend on the seed alone.
+fn split(options: &TrainOptions, rows: usize) -> [Vec<u32>; 2] {
+    let mut all: Vec<u32> = (0..rows as u32).collect();
+    let held_back = options.held_back(rows);
+    if held_back > 0 {
+        all.shuffle(&mut stream(options.seed, Purpose::Validation));
+    }
+    let mut validation = all.split_off(rows - held_back);
+    all.sort_unstable();
+    validation.sort_unstable();
+    all.truncate(options.rows_of(rows));
+    [all, validation]
 }

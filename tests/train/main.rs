@@ -6,6 +6,7 @@ mod by_hand;
 mod gradients;
 mod resume;
 mod runs;
+mod validation;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::measure::Epoch;
 
-const HEAD: &str = "epoch,train_loss,test_loss,train_acc,test_acc,seconds,samples_per_s\n";
+const HEAD: &str =
+    "epoch,train_loss,test_loss,train_acc,test_acc,validation_loss,validation_acc,seconds,samples_per_s\n";
 
 /// The file.
 pub(super) struct Csv {
@@ -35,8 +36,13 @@ impl Csv {
             test_acc,
             seconds,
             samples_per_s,
+            validation_loss,
+            validation_acc,
         } = row;
-        let line = format!("{epoch},{train_loss},{test_loss},{train_acc},{test_acc},{seconds},{samples_per_s}\n");
+        let cell = |value: &Option<f64>| value.map_or(String::new(), |value| value.to_string());
+        let (loss, acc) = (cell(validation_loss), cell(validation_acc));
+        let line =
+            format!("{epoch},{train_loss},{test_loss},{train_acc},{test_acc},{loss},{acc},{seconds},{samples_per_s}\n");
         self.file.write_all(line.as_bytes())
     }
 

@@ -57,7 +57,7 @@ impl Screen {
                 if self.json {
                     String::new()
                 } else {
-                    head(training, self.summary.as_ref()) + HEADINGS
+                    head(training, self.summary.as_ref()) + &headings(training)
                 }
             }
             Event::Epoch(epoch) => {
@@ -154,7 +154,11 @@ fn head(training: &Training, summary: Option<&Summary>) -> String {
     )
 }
 
-const HEADINGS: &str = "epoch  train_loss  test_loss  train_acc  test_acc  seconds  samples_per_s\n";
+fn headings(training: &Training) -> String {
+    let validates = !setting(training, "validation").is_empty();
+    let validation = if validates { "  val_loss  val_acc" } else { "" };
+    format!("epoch  train_loss  test_loss  train_acc  test_acc{validation}  seconds  samples_per_s\n")
+}
 
 /// A line a layer, then what all of it takes.
 fn layers(summary: &Summary) -> String {
@@ -193,10 +197,14 @@ fn line(epoch: &Epoch) -> String {
         test_acc,
         seconds,
         samples_per_s,
+        validation_loss,
+        validation_acc,
     } = epoch;
+    let validation = validation_loss.zip(*validation_acc);
+    let validation = validation.map_or(String::new(), |(loss, acc)| format!("  {loss:>8.4}  {acc:>7.4}"));
     format!(
-        "{epoch:>5}  {train_loss:>10.4}  {test_loss:>9.4}  {train_acc:>9.4}  {test_acc:>8.4}  {seconds:>7.3}  \
-         {samples_per_s:>13.0}\n"
+        "{epoch:>5}  {train_loss:>10.4}  {test_loss:>9.4}  {train_acc:>9.4}  {test_acc:>8.4}{validation}  \
+         {seconds:>7.3}  {samples_per_s:>13.0}\n"
     )
 }
 
@@ -224,6 +232,10 @@ fn summary(record: &Record, training: &Training, path: &Path) -> serde_json::Val
         summary["test_loss"] = json!(last.test_loss);
         summary["train_acc"] = json!(last.train_acc);
         summary["test_acc"] = json!(last.test_acc);
+        if let Some(loss) = last.validation_loss {
+            summary["validation_loss"] = json!(loss);
+            summary["validation_acc"] = json!(last.validation_acc);
+        }
     }
     summary
 }

@@ -180,8 +180,11 @@ impl Trainer<'_> {
         }
         let mut rows = checkpoint.order.clone();
         rows.sort_unstable();
-        if !rows.iter().copied().eq(0..self.order.len() as u32) || state.rows_done > rows.len() {
-            return Err(format!("holds an order of other rows than 0..{}", self.order.len()));
+        if rows != self.rows[0] || state.rows_done > rows.len() {
+            return Err(format!(
+                "holds an order of other rows than the {} to train on",
+                self.order.len()
+            ));
         }
         if state.epochs.len() != state.epochs_done {
             return Err(format!("holds {} epochs of {}", state.epochs.len(), state.epochs_done));
