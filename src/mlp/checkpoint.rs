@@ -215,6 +215,8 @@ impl Checkpoint {
                 }),
             }
         }
+        // The file keeps its tensors in no order.
+        moments.sort_by(|a: &Moment, b| a.name.cmp(&b.name));
         Ok(Self {
             model: saved,
             moments,

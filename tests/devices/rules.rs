@@ -45,15 +45,21 @@ fn updates_with_state() {
             moments: (a, b),
         };
         for op in [momentum(false), momentum(true), adam(false), adam(true)] {
-            each(&few, &[op.clone()], &inputs, &[0], |what, got, want, eps| {
-                // Numbers up to 3 in size with a few roundings; Adam's quotient at t = 1 is up to 10, times lr 0.1 / 0.1.
-                for name in ["w", "a", "b"] {
-                    let what = format!("{} {name}, {what}", op.name());
-                    let (got, want) = (got.read(name).unwrap(), want.read(name).unwrap());
-                    assert_within(&what, &got, &want, |i| 16.0 * eps * (1.0 + want[i].abs()));
-                }
-                assert_eq!(got.read("g").unwrap(), values[1], "{what}: the gradient is only read");
-            });
+            each(
+                &few,
+                std::slice::from_ref(&op),
+                &inputs,
+                &[0],
+                |what, got, want, eps| {
+                    // Numbers up to 3 in size with a few roundings; Adam's quotient at t = 1 is up to 10, times lr 0.1 / 0.1.
+                    for name in ["w", "a", "b"] {
+                        let what = format!("{} {name}, {what}", op.name());
+                        let (got, want) = (got.read(name).unwrap(), want.read(name).unwrap());
+                        assert_within(&what, &got, &want, |i| 16.0 * eps * (1.0 + want[i].abs()));
+                    }
+                    assert_eq!(got.read("g").unwrap(), values[1], "{what}: the gradient is only read");
+                },
+            );
         }
     }
 }
