@@ -170,6 +170,10 @@ fn intervals(model: &Staircase, fit: &Fit, seed: u64) -> Vec<(f64, f64)> {
         .zip(&fit.knees)
         .map(|(places, knee)| {
             let (low, high) = bounds(places).unwrap_or((knee.place, knee.place));
+            let (low, high) = (
+                knee.place + WIDER * (low - knee.place),
+                knee.place + WIDER * (high - knee.place),
+            );
             // Between two sizes nothing was measured.
             (
                 low.min(knee.place - RESOLUTION * step),

@@ -16,8 +16,16 @@ const PER_OCTAVE: usize = 6;
 const MOST: usize = 8;
 
 /// Moves of a knee: along the sizes, across them in softness.
-const NEIGHBOURS: [(f64, f64); 8] =
-    [(-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0), (-1.0, -1.0), (1.0, 1.0), (-1.0, 1.0), (1.0, -1.0)];
+const NEIGHBOURS: [(f64, f64); 8] = [
+    (-1.0, 0.0),
+    (1.0, 0.0),
+    (0.0, -1.0),
+    (0.0, 1.0),
+    (-1.0, -1.0),
+    (1.0, 1.0),
+    (-1.0, 1.0),
+    (1.0, -1.0),
+];
 
 /// A knee in the model.
 #[derive(Debug, Clone, Copy, PartialEq)]
