@@ -49,14 +49,21 @@ type Turn = (Op, bool);
 fn turns() -> Vec<Turn> {
     let twins = |op: Op| [(op, false), (op, true)];
     let all = Op::ALL.into_iter().flat_map(twins);
-    all.filter(|&(op, nt)| !nt || (op != Op::Read && has_non_temporal())).collect()
+    all.filter(|&(op, nt)| !nt || (op != Op::Read && has_non_temporal()))
+        .collect()
 }
 
 /// All sizes at one thread and at all, the largest at every number of threads. `array_bytes`: one array of the largest.
 ///
 /// # Errors
 /// One line, if there is no memory or a thread can't be pinned.
-pub fn measure(clock: &mut Clockwork<'_>, cpus: &[usize], array_bytes: usize, effort: &Effort, mut progress: impl FnMut(f64)) -> Result<Bandwidth, String> {
+pub fn measure(
+    clock: &mut Clockwork<'_>,
+    cpus: &[usize],
+    array_bytes: usize,
+    effort: &Effort,
+    mut progress: impl FnMut(f64),
+) -> Result<Bandwidth, String> {
     let isa = Isa::available()[0];
     let largest = 3 * array_bytes;
     let mut sizes = Vec::new();
@@ -69,7 +76,9 @@ pub fn measure(clock: &mut Clockwork<'_>, cpus: &[usize], array_bytes: usize, ef
     let counts = thread_counts(cpus.len());
     let mut cases: Vec<(usize, usize)> = Vec::new();
     for &bytes in &sizes {
-        let all = counts.iter().filter(|&&threads| bytes == largest || threads == 1 || threads == cpus.len());
+        let all = counts
+            .iter()
+            .filter(|&&threads| bytes == largest || threads == 1 || threads == cpus.len());
         cases.extend(all.map(|&threads| (threads, bytes)));
     }
     let (mut streams, mut allocation) = (Vec::new(), Vec::new());
@@ -77,7 +86,13 @@ pub fn measure(clock: &mut Clockwork<'_>, cpus: &[usize], array_bytes: usize, ef
         if clock.stopped() {
             break;
         }
-        let rows = one_case(clock, &cpus[..threads], bytes / threads_share(threads, bytes, largest), isa, effort)?;
+        let rows = one_case(
+            clock,
+            &cpus[..threads],
+            bytes / threads_share(threads, bytes, largest),
+            isa,
+            effort,
+        )?;
         if bytes == largest {
             allocation.extend(allocations(&rows, threads));
         }
@@ -103,18 +118,26 @@ fn threads_share(threads: usize, bytes: usize, largest: usize) -> usize {
 
 /// 1, 2, 4, ... and all.
 fn thread_counts(cpus: usize) -> Vec<usize> {
-    let mut counts: Vec<usize> = (0..).map(|power| 1 << power).take_while(|&count| count < cpus).collect();
+    let mut counts: Vec<usize> = (0..)
+        .map(|power| 1 << power)
+        .take_while(|&count| count < cpus)
+        .collect();
     counts.push(cpus.max(1));
     counts
 }
 
-/// What one thread saw of one turn: begin, end, quiet, elements.
+/// What one thread saw of one turn: begin, end, and whether it kept its CPU.
 type Seen = (Instant, Instant, bool);
 
-fn one_case(clock: &mut Clockwork<'_>, cpus: &[usize], bytes: usize, isa: Isa, effort: &Effort) -> Result<Vec<Stream>, String> {
+fn one_case(
+    clock: &mut Clockwork<'_>,
+    cpus: &[usize],
+    bytes: usize,
+    isa: Isa,
+    effort: &Effort,
+) -> Result<Vec<Stream>, String> {
     let meeting = Meeting::new(cpus.len());
     let turns = turns();
-    let stop = clock.stop;
     let outcome: Vec<Result<(Vec<Vec<Seen>>, usize, usize), String>> = std::thread::scope(|scope| {
         let threads: Vec<_> = cpus
             .iter()
@@ -123,10 +146,11 @@ fn one_case(clock: &mut Clockwork<'_>, cpus: &[usize], bytes: usize, isa: Isa, e
                 scope.spawn(move || one_thread(cpu, bytes, isa, effort, (meeting, turns)))
             })
             .collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|_| Err("a thread panicked".to_owned()));
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|_| Err("a thread panicked".to_owned()))
+        };
         threads.into_iter().map(join).collect()
     });
-    let _ = stop;
     let outcome: Vec<(Vec<Vec<Seen>>, usize, usize)> = outcome.into_iter().collect::<Result<_, _>>()?;
     let (elements, passes_bytes) = (outcome[0].1, outcome[0].2);
     let mut rows = Vec::new();
@@ -159,7 +183,10 @@ fn one_case(clock: &mut Clockwork<'_>, cpus: &[usize], bytes: usize, isa: Isa, e
             bytes: passes_bytes as u64,
             gbps: rate(ordered.median(), op.bytes()),
             interval_gbps: (rate(interval.high, op.bytes()), rate(interval.low, op.bytes())),
-            with_allocation_gbps: rate(ordered.median(), if non_temporal { op.bytes() } else { op.bytes_allocated() }),
+            with_allocation_gbps: rate(
+                ordered.median(),
+                if non_temporal { op.bytes() } else { op.bytes_allocated() },
+            ),
             samples_ns: samples,
             slice_bytes: moved as u64 * op.bytes(),
         });
@@ -168,7 +195,13 @@ fn one_case(clock: &mut Clockwork<'_>, cpus: &[usize], bytes: usize, isa: Isa, e
 }
 
 /// One thread's part of all rounds: times by turn and round, elements of a slice, and bytes of its arrays.
-fn one_thread(cpu: usize, bytes: usize, isa: Isa, effort: &Effort, (meeting, turns): (&Meeting, &[Turn])) -> Result<(Vec<Vec<Seen>>, usize, usize), String> {
+fn one_thread(
+    cpu: usize,
+    bytes: usize,
+    isa: Isa,
+    effort: &Effort,
+    (meeting, turns): (&Meeting, &[Turn]),
+) -> Result<(Vec<Vec<Seen>>, usize, usize), String> {
     let ready = pin::pin(cpu).and_then(|()| Mapping::new(bytes + 4096, Pages::Huge));
     // A thread that gave up would leave the others waiting: all learn of it at the end.
     let mut memory = match ready {
@@ -182,15 +215,17 @@ fn one_thread(cpu: usize, bytes: usize, isa: Isa, effort: &Effort, (meeting, tur
     let wanted = (bytes / 8).max(3 * MULTIPLE + 16).min(words.len());
     let mut arrays = Arrays::new(&mut words[..wanted]);
     let len = arrays.len();
-    // Elements of a slice: whole passes over small arrays, a part of large ones. 10 GB/s of 24 bytes to begin with; the
-    // same for all threads, since they must meet.
-    let start = Instant::now();
+    // Elements of a slice: whole passes over small arrays, a part of large ones. Guessed at 60 GB/s in caches and 12
+    // beyond, the same for all threads and kernels: a slice is a fixed amount of work.
     arrays.run(Op::Triad, false, isa, 0, len.min(1 << 18));
     let small = len * 24 < 512 << 10;
     let rate = if small { 2.5 } else { 0.5 };
     let elements = (effort.slice.as_nanos() as f64 * rate) as usize;
-    let (passes, part) = if elements >= len { (elements / len, len) } else { (1, elements.next_multiple_of(MULTIPLE).min(len)) };
-    let _ = start;
+    let (passes, part) = if elements >= len {
+        (elements / len, len)
+    } else {
+        (1, elements.next_multiple_of(MULTIPLE).min(len))
+    };
     let mut from = 0;
     let mut seen = vec![Vec::with_capacity(effort.rounds); turns.len()];
     for _ in 0..effort.rounds {
@@ -228,7 +263,10 @@ fn meet_all(meeting: &Meeting, times: usize) {
 
 /// Plain time over non-temporal time, round by round.
 fn allocations(rows: &[Stream], threads: usize) -> Vec<Allocation> {
-    let row = |op: Op, nt: bool| rows.iter().find(|row| row.kernel == op.name() && row.non_temporal == nt);
+    let row = |op: Op, nt: bool| {
+        rows.iter()
+            .find(|row| row.kernel == op.name() && row.non_temporal == nt)
+    };
     let ops = Op::ALL.into_iter().filter(|op| *op != Op::Read);
     ops.filter_map(|op| {
         let (plain, streamed) = (row(op, false)?, row(op, true)?);
@@ -271,10 +309,17 @@ mod tests {
             assert!(row.gbps > 0.01 && row.with_allocation_gbps >= row.gbps, "{row:?}");
             assert!(row.interval_gbps.0 <= row.gbps && row.gbps <= row.interval_gbps.1);
             let allocated = row.with_allocation_gbps / row.gbps;
-            let expected = if row.non_temporal || row.kernel == "read" { 1.0 } else { 4.0 / 3.0 };
+            let expected = if row.non_temporal || row.kernel == "read" {
+                1.0
+            } else {
+                4.0 / 3.0
+            };
             assert!(allocated >= expected - 1e-9, "{row:?}");
         }
-        assert_eq!(found.allocation.len(), if has_non_temporal() { 5 * cpus.len() } else { 0 });
+        assert_eq!(
+            found.allocation.len(),
+            if has_non_temporal() { 5 * cpus.len() } else { 0 }
+        );
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub enum Order {
 /// 32 pages of 4 KiB: fewer than any first-level data TLB of the last ten years has entries.
 const WINDOW_BYTES: usize = 128 << 10;
 
+/// Lines between the beginnings of walks; a prime, so that it shares no factor with a number of lines.
+const ELSEWHERE: usize = 1_000_003;
+
 /// Most words in all laps but the first.
 const MANY_WORDS: usize = 1 << 18;
 
@@ -41,6 +44,8 @@ pub struct Chain<'a> {
     lines: usize,
     stride_words: usize,
     first_word: usize,
+    /// Walks of many places that have begun: each begins elsewhere.
+    begun: usize,
 }
 
 impl<'a> Chain<'a> {
@@ -105,6 +110,7 @@ impl<'a> Chain<'a> {
             lines,
             stride_words,
             first_word,
+            begun: 0,
         }
     }
 
@@ -131,8 +137,10 @@ impl<'a> Chain<'a> {
     #[inline(never)]
     pub fn walk_many<const N: usize>(&mut self, steps: usize) {
         let mut at = [self.at; N];
+        self.begun += 1;
         for (number, place) in at.iter_mut().enumerate() {
-            let line = number * self.lines / N;
+            // Elsewhere each time, or the second walk would find the first one's lines in the caches.
+            let line = (number * self.lines / N + self.begun * ELSEWHERE) % self.lines;
             *place = self.memory[line * self.stride_words + self.first_word] as *const u64;
         }
         for _ in 0..steps.div_ceil(4) {

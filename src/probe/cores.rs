@@ -18,7 +18,13 @@ struct Line(AtomicU32);
 ///
 /// # Errors
 /// One line, if there are no two CPUs.
-pub fn matrix(clock: &mut Clockwork<'_>, cpus: &[Cpu], samples: usize, budget: Duration, mut progress: impl FnMut(f64)) -> Result<Cores, String> {
+pub fn matrix(
+    clock: &mut Clockwork<'_>,
+    cpus: &[Cpu],
+    samples: usize,
+    budget: Duration,
+    mut progress: impl FnMut(f64),
+) -> Result<Cores, String> {
     if cpus.len() < 2 {
         return Err("this process may use one CPU; a pair needs two".to_owned());
     }
@@ -62,7 +68,12 @@ fn order(count: usize) -> Vec<(usize, usize)> {
 }
 
 /// One-way nanoseconds, one a sample.
-fn hand_over(clock: &mut Clockwork<'_>, (a, b): (usize, usize), samples: usize, budget: Duration) -> Result<Vec<f64>, String> {
+fn hand_over(
+    clock: &mut Clockwork<'_>,
+    (a, b): (usize, usize),
+    samples: usize,
+    budget: Duration,
+) -> Result<Vec<f64>, String> {
     let (line, end) = (Line(AtomicU32::new(0)), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let (line, end) = (&line, &end);
@@ -91,7 +102,11 @@ fn hand_over(clock: &mut Clockwork<'_>, (a, b): (usize, usize), samples: usize, 
             let mut kept = Vec::new();
             let mut last = 0u32;
             let mut answered = true;
-            while kept.len() < samples + 1 && answered && (kept.len() < 2 || begun.elapsed() < budget) && !clock.stopped() {
+            while kept.len() < samples + 1
+                && answered
+                && (kept.len() < 2 || begun.elapsed() < budget)
+                && !clock.stopped()
+            {
                 let ns = clock.slice(|| {
                     for _ in 0..TRIPS {
                         line.0.store(last.wrapping_add(1), Ordering::Release);
@@ -185,7 +200,13 @@ mod tests {
                 siblings: vec![],
             })
             .collect();
-        let one = matrix(&mut clock, &cpus[..1.min(cpus.len())], 5, Duration::from_secs(1), |_| ());
+        let one = matrix(
+            &mut clock,
+            &cpus[..1.min(cpus.len())],
+            5,
+            Duration::from_secs(1),
+            |_| (),
+        );
         assert!(one.is_err_and(|why| why.contains("one CPU")));
         if cpus.len() < 2 {
             return;
@@ -195,7 +216,10 @@ mod tests {
             Ok(cores) => {
                 assert!(cores.left_out == 0 && cores.pairs.len() == 1);
                 let pair = &cores.pairs[0];
-                assert!(pair.ns > 1.0 && pair.p10_ns <= pair.ns && !pair.modes_ns.is_empty(), "{pair:?}");
+                assert!(
+                    pair.ns > 1.0 && pair.p10_ns <= pair.ns && !pair.modes_ns.is_empty(),
+                    "{pair:?}"
+                );
             }
             Err(why) => assert!(why.contains("undisturbed"), "{why}"),
         }

@@ -41,7 +41,10 @@ pub fn parallelism(clock: &mut Clockwork<'_>, bytes: usize, effort: &Effort, see
             }
         }
     }
-    let medians: Vec<Option<f64>> = samples.iter().map(|samples| Some(Ordered::new(samples).ok()?.median())).collect();
+    let medians: Vec<Option<f64>> = samples
+        .iter()
+        .map(|samples| Some(Ordered::new(samples).ok()?.median()))
+        .collect();
     let alone = medians[0].ok_or("no slice of a single chain was left undisturbed")?;
     let rows = CHAINS.iter().zip(samples).zip(medians);
     Ok(rows
@@ -75,7 +78,13 @@ fn many(chain: &mut Chain<'_>, chains: u32, steps: usize) {
 ///
 /// # Errors
 /// One line, if there is no other CPU or no memory.
-pub fn loaded(clock: &mut Clockwork<'_>, cpus: &[usize], bytes: usize, effort: &Effort, seed: u64) -> Result<Vec<Loaded>, String> {
+pub fn loaded(
+    clock: &mut Clockwork<'_>,
+    cpus: &[usize],
+    bytes: usize,
+    effort: &Effort,
+    seed: u64,
+) -> Result<Vec<Loaded>, String> {
     let [first, others @ ..] = cpus else {
         return Err("the system does not tell which CPUs may be used".to_owned());
     };
@@ -120,7 +129,11 @@ pub fn loaded(clock: &mut Clockwork<'_>, cpus: &[usize], bytes: usize, effort: &
         });
         rows.extend(row);
     }
-    if rows.is_empty() { Err("no slice was left undisturbed".to_owned()) } else { Ok(rows) }
+    if rows.is_empty() {
+        Err("no slice was left undisturbed".to_owned())
+    } else {
+        Ok(rows)
+    }
 }
 
 /// Reads on `cpu` for a share of its time, until `end`.
@@ -143,7 +156,11 @@ fn reader(cpu: usize, bytes: usize, duty: f64, isa: Isa, (end, read, ready): (&A
         let start = Instant::now();
         arrays.run(Op::Read, false, isa, from, CHUNK);
         read.fetch_add(8 * CHUNK as u64, Ordering::Relaxed);
-        from = if from + 2 * CHUNK > arrays.len() { 0 } else { from + CHUNK };
+        from = if from + 2 * CHUNK > arrays.len() {
+            0
+        } else {
+            from + CHUNK
+        };
         if duty < 1.0 {
             spin_for(start.elapsed().mul_f64(1.0 / duty - 1.0).min(Duration::from_millis(1)));
         }
@@ -185,7 +202,10 @@ pub fn tlb(clock: &mut Clockwork<'_>, most: usize, effort: &Effort, seed: u64) -
             let mut walked = visit(clock, &mut chain, count as u64, sweep, effort);
             let Ok(base) = Ordered::new(&base.ns) else { continue };
             // The first visit's base stands for a load that hits the first cache.
-            walked.ns.iter_mut().for_each(|ns| *ns = (*ns - base.median()).max(0.0) + FIRST_CACHE_NS);
+            walked
+                .ns
+                .iter_mut()
+                .for_each(|ns| *ns = (*ns - base.median()).max(0.0) + FIRST_CACHE_NS);
             visits.push(walked);
         }
     }
@@ -200,7 +220,13 @@ const FIRST_CACHE_NS: f64 = 1.5;
 ///
 /// # Errors
 /// One line, if there is no memory.
-pub fn nodes(clock: &mut Clockwork<'_>, nodes: &[(usize, usize)], bytes: usize, effort: &Effort, seed: u64) -> Result<Vec<NodePair>, String> {
+pub fn nodes(
+    clock: &mut Clockwork<'_>,
+    nodes: &[(usize, usize)],
+    bytes: usize,
+    effort: &Effort,
+    seed: u64,
+) -> Result<Vec<NodePair>, String> {
     let mut pairs = Vec::new();
     for &(memory_node, toucher) in nodes {
         // Memory belongs to the node of the CPU that first touches it.
@@ -262,23 +288,37 @@ mod tests {
         let most = rows.iter().map(|row| row.in_flight).fold(0.0, f64::max);
         assert!(most > 1.5, "{rows:?}");
         let curve = tlb(&mut clock, 32 << 20, &effort(), 1).unwrap();
-        assert!(curve.points.len() >= 10 && curve.points.iter().all(|point| point.ns >= FIRST_CACHE_NS), "{curve:?}");
+        assert!(
+            curve.points.len() >= 10 && curve.points.iter().all(|point| point.ns >= FIRST_CACHE_NS),
+            "{curve:?}"
+        );
     }
 
     #[test]
     fn a_load_is_seen_and_one_cpu_has_none() {
         let stop = AtomicBool::new(false);
         let mut clock = Clockwork::new(Instant::now(), &stop);
-        let why = pin::on_cpu(0, || loaded(&mut clock, &[0], 4 << 20, &effort(), 1)).0.unwrap_err();
+        let why = pin::on_cpu(0, || loaded(&mut clock, &[0], 4 << 20, &effort(), 1))
+            .0
+            .unwrap_err();
         assert!(why.contains("one CPU"), "{why}");
         let cpus = pin::allowed();
         if cpus.len() < 2 {
             return;
         }
-        let rows = std::thread::scope(|scope| scope.spawn(|| loaded(&mut clock, &cpus[..2], 4 << 20, &effort(), 1)).join().unwrap());
+        let rows = std::thread::scope(|scope| {
+            scope
+                .spawn(|| loaded(&mut clock, &cpus[..2], 4 << 20, &effort(), 1))
+                .join()
+                .unwrap()
+        });
         // A busy machine may leave no undisturbed slice.
         if let Ok(rows) = rows {
-            assert!(rows.iter().all(|row| (row.duty == 0.0) == (row.gbps == 0.0) && row.ns > 1.0), "{rows:?}");
+            assert!(
+                rows.iter()
+                    .all(|row| (row.duty == 0.0) == (row.gbps == 0.0) && row.ns > 1.0),
+                "{rows:?}"
+            );
         }
     }
 
