@@ -6,7 +6,7 @@
 //! ```
 //! Intensity is computed: flops of the method over the bytes of its operands, each counted once.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tilelab_kernels::{Activation, Context, Epilogue, Isa, MatMut, MatRef, Threads};
@@ -71,8 +71,16 @@ fn counts() -> Vec<Threads> {
     counts
 }
 
+/// What threads and vector units take to settle.
+const SETTLE: Duration = Duration::from_millis(30);
+
 fn peak<T: tilelab_kernels::Float>(ctx: &Context, element: &str, samples: usize) -> Peak {
     const STEPS: usize = 50_000;
+    // New threads begin on their maker's CPU, and vector units begin slowly: both settle in a while.
+    let begun = Instant::now();
+    while begun.elapsed() < SETTLE {
+        ctx.fma_flops::<T>(STEPS);
+    }
     let samples: Vec<f64> = (0..samples.max(1))
         .map(|_| {
             let start = Instant::now();
