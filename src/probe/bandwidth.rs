@@ -129,6 +129,9 @@ fn thread_counts(cpus: usize) -> Vec<usize> {
 /// What one thread saw of one turn: begin, end, and whether it kept its CPU.
 type Seen = (Instant, Instant, bool);
 
+/// One thread's part of a case: times by turn and round, elements of a slice, bytes of its arrays.
+type Part = (Vec<Vec<Seen>>, usize, usize);
+
 fn one_case(
     clock: &mut Clockwork<'_>,
     cpus: &[usize],
@@ -138,7 +141,7 @@ fn one_case(
 ) -> Result<Vec<Stream>, String> {
     let meeting = Meeting::new(cpus.len());
     let turns = turns();
-    let outcome: Vec<Result<(Vec<Vec<Seen>>, usize, usize), String>> = std::thread::scope(|scope| {
+    let outcome: Vec<Result<Part, String>> = std::thread::scope(|scope| {
         let threads: Vec<_> = cpus
             .iter()
             .map(|&cpu| {
@@ -151,7 +154,7 @@ fn one_case(
         };
         threads.into_iter().map(join).collect()
     });
-    let outcome: Vec<(Vec<Vec<Seen>>, usize, usize)> = outcome.into_iter().collect::<Result<_, _>>()?;
+    let outcome: Vec<Part> = outcome.into_iter().collect::<Result<_, _>>()?;
     let (elements, passes_bytes) = (outcome[0].1, outcome[0].2);
     let mut rows = Vec::new();
     for (turn, &(op, non_temporal)) in turns.iter().enumerate() {
@@ -201,7 +204,7 @@ fn one_thread(
     isa: Isa,
     effort: &Effort,
     (meeting, turns): (&Meeting, &[Turn]),
-) -> Result<(Vec<Vec<Seen>>, usize, usize), String> {
+) -> Result<Part, String> {
     let ready = pin::pin(cpu).and_then(|()| Mapping::new(bytes + 4096, Pages::Huge));
     // A thread that gave up would leave the others waiting: all learn of it at the end.
     let mut memory = match ready {

@@ -73,7 +73,7 @@ impl<'a> Chain<'a> {
             let skew = if skew_words == 0 {
                 0
             } else {
-                line * skew_words % stride_words & !7
+                (line * skew_words % stride_words) & !7
             };
             line * stride_words + skew + (first_word + lap) % 8
         };
@@ -112,6 +112,11 @@ impl<'a> Chain<'a> {
             first_word,
             begun: 0,
         }
+    }
+
+    /// A word of the cycle, for a loop that is compared with ours.
+    pub fn place(&self) -> *const u64 {
+        self.at
     }
 
     /// Words on the cycle.

@@ -88,7 +88,7 @@ fn hand_over(
                     spins = 0;
                 } else {
                     spins = spins.wrapping_add(1);
-                    if spins % 1024 == 0 && end.load(Ordering::Relaxed) {
+                    if spins.is_multiple_of(1024) && end.load(Ordering::Relaxed) {
                         break;
                     }
                 }
@@ -139,7 +139,7 @@ fn answer(line: &AtomicU32, value: u32) -> bool {
     let mut begun = None;
     while line.load(Ordering::Acquire) != value {
         spins = spins.wrapping_add(1);
-        if spins % (1 << 16) == 0 && begun.get_or_insert_with(Instant::now).elapsed() > Duration::from_secs(1) {
+        if spins.is_multiple_of(1 << 16) && begun.get_or_insert_with(Instant::now).elapsed() > Duration::from_secs(1) {
             return false;
         }
         std::hint::spin_loop();

@@ -156,12 +156,15 @@ fn held(level: &Level) -> Option<f64> {
     found.or(level.claimed_bytes.value.map(|bytes| bytes as f64))
 }
 
+/// One call of a kernel.
+type Run = Box<dyn FnMut(&Context) -> anyhow::Result<()>>;
+
 /// A kernel to place.
 struct Job {
     name: String,
     flops: f64,
     bytes: f64,
-    run: Box<dyn FnMut(&Context) -> anyhow::Result<()>>,
+    run: Run,
 }
 
 /// Flops of exp in f32: six steps of its polynomial and three of its range reduction, two flops each, and a scaling.

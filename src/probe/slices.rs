@@ -57,7 +57,7 @@ impl<'a> Clockwork<'a> {
     pub fn slices(&mut self, wanted: usize, mut work: impl FnMut()) -> (Vec<f64>, u32) {
         let mut kept = Vec::with_capacity(wanted);
         let mut dropped = 0;
-        while kept.len() < wanted && (dropped as usize) < 2 * wanted && !(self.stopped() && !kept.is_empty()) {
+        while kept.len() < wanted && (dropped as usize) < 2 * wanted && (kept.is_empty() || !self.stopped()) {
             match self.slice(&mut work) {
                 Some(ns) => kept.push(ns),
                 None => dropped += 1,
