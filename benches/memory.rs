@@ -1,5 +1,5 @@
 //! Criterion over the probe's loops: a dependent load, chains side by side, and streaming kernels, at sizes of each level.
-#![allow(missing_docs)] // criterion's macros write public functions
+#![allow(missing_docs, clippy::unwrap_used)] // criterion's macros write public functions; a bench may panic
 
 use std::hint::black_box;
 

@@ -5,8 +5,8 @@
 //! write  z[i] = s             8 (16)                 scale  z[i] = s * x[i]         16 (24)
 //! add    z[i] = x[i] + y[i]  24 (32)                 triad  z[i] = x[i] + s * y[i]  24 (32)
 //! ```
-//! The loops are written in intrinsics: a plain loop over Copy becomes a call of memcpy, which picks its own stores. A barrier of no instructions ends each iteration,
-//! so that the compiler sees no idiom in it and drops no store.
+//! The loops are written in intrinsics: a plain loop over Copy becomes a call of memcpy, which picks its own stores. A
+//! barrier of no instructions ends each iteration, so that the compiler sees no idiom in it and drops no store.
 #![allow(unsafe_code)] // vectors through raw pointers
 
 use std::hint::black_box;
