@@ -4,9 +4,17 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use tilelab::measure::Body;
+
+/// Measuring tests take turns: two of them on one CPU would disturb one another.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn tilelab(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tilelab"))
@@ -24,6 +32,7 @@ fn lines(output: &Output) -> Vec<Value> {
 /// Everything, once: stages as JSON, the record, the report made from it.
 #[test]
 fn a_quick_probe_gives_every_stage_a_record_and_a_section() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let args = ["probe", "--quick", "--max-mem", "256M", "--dram", "3200", "--json"];
     let output = tilelab(dir.path(), &args);
@@ -131,6 +140,7 @@ fn one_stage_alone_says_that_the_others_were_not_asked_for() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_restricted_cpu_set_is_kept_to() {
+    let _alone = alone();
     let cpus = tilelab::probe::pin::allowed();
     let last = cpus.last().unwrap().to_string();
     let dir = tempfile::tempdir().unwrap();
@@ -168,6 +178,7 @@ fn a_restricted_cpu_set_is_kept_to() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_interrupted_probe_keeps_what_it_measured() {
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let mut process = Command::new(env!("CARGO_BIN_EXE_tilelab"))
         .args(["probe", "--max-mem", "512M"])

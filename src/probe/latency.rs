@@ -93,7 +93,7 @@ struct Kind {
 const KINDS: [Kind; 4] = [
     Kind {
         name: "tlb-reach",
-        title: "within the TLB's reach",
+        title: "within TLB reach",
         stride: 64,
         order: Order::Windows,
         pages: Pages::Small,
