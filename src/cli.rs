@@ -14,6 +14,7 @@ mod data;
 mod footprint;
 mod graph;
 mod predict;
+mod probe;
 mod report;
 mod self_test;
 pub mod shapes;
@@ -41,6 +42,8 @@ enum Command {
     Graph(graph::Args),
     /// Which data would be used, and its checksums
     Data(data::Args),
+    /// The memory system, claimed beside measured: caches, latency, bandwidth, bus width
+    Probe(probe::Args),
     /// Render reports/index.html from records; --quick measures first (the main job)
     Report(report::Args),
     /// Check this machine's kernels against the oracle
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Footprint(args) => footprint::run(&args),
         Command::Graph(args) => graph::run(&args),
         Command::Data(args) => data::run(&args),
+        Command::Probe(args) => probe::run(&args),
         Command::Report(args) => report::run(&args),
         Command::SelfTest(args) => self_test::run(&args),
     };

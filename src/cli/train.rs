@@ -188,7 +188,7 @@ fn resuming() -> String {
 }
 
 /// Raised by SIGINT or SIGTERM: the batch is finished. A second one ends the process at once.
-fn stop_flag() -> io::Result<Arc<AtomicBool>> {
+pub(super) fn stop_flag() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal finds the flag down and does not exit, then raises it.
