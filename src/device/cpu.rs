@@ -1,6 +1,6 @@
 //! The device `cpu`: our kernels.
 
-use tilelab_kernels::{Activation, Context, Epilogue, Float, Isa, Threads};
+use tilelab_kernels::{Activation, Context, Epilogue, Float, Isa, Labels, Threads};
 
 use super::DeviceError;
 use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut, checked};
@@ -91,12 +91,15 @@ impl<T: Float> Arithmetic<T> for Cpu {
         let (logits, gradient) = (logits.mat(), gradient.mat());
         checked(
             self.context
-                .softmax_cross_entropy(logits, labels, scale, losses, gradient),
+                .softmax_cross_entropy(logits, Labels::hard(labels), scale, losses, gradient),
         );
     }
 
     fn cross_entropy(&mut self, logits: View<'_, T>, labels: &[u8], losses: &mut [T]) {
-        checked(self.context.cross_entropy_loss(logits.mat(), labels, losses));
+        checked(
+            self.context
+                .cross_entropy_loss(logits.mat(), Labels::hard(labels), losses),
+        );
     }
 
     fn column_sum(&mut self, x: View<'_, T>, sums: &mut [T]) {

@@ -263,6 +263,15 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
                 let sum: f64 = self.bound.real(x).data.iter().map(|x| x.to_f64()).sum();
                 self.bound.add_to(metric, sum);
             }
+            Op::AddSquares { x, metric } => {
+                let squares: f64 = self.bound.real(x).data.iter().map(|x| x.to_f64() * x.to_f64()).sum();
+                self.bound.add_to(metric, squares);
+            }
+            Op::Scale { by, x } => {
+                let by = by.value(self.args);
+                let scale = |x: &mut T| *x = T::from_f64(by * x.to_f64());
+                self.bound.with(x, |_, x| x.data.iter_mut().for_each(scale));
+            }
             Op::AddMatches {
                 indices,
                 labels,

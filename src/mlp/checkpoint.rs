@@ -112,7 +112,7 @@ pub struct State {
     pub first_loss: f64,
     /// The table so far.
     pub epochs: Vec<Epoch>,
-    /// The epoch with the smallest test loss.
+    /// The epoch with the smallest loss on the rows held back, or on the test set.
     pub best: Option<Best>,
     /// Hyperparameters as the command line spells them.
     pub settings: Vec<(String, String)>,
@@ -134,8 +134,8 @@ pub struct Best {
     pub step: u64,
     /// Which epoch.
     pub epoch: usize,
-    /// Its loss on the test set.
-    pub test_loss: f64,
+    /// Its loss on the rows held back to validate on; on the test set if there are none.
+    pub loss: f64,
 }
 
 /// A buffer of the optimizer.

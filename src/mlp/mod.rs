@@ -10,6 +10,7 @@ mod optimizer;
 mod options;
 mod random;
 mod recorded;
+mod schedule;
 mod train;
 mod trainer;
 
@@ -20,8 +21,9 @@ pub use optimizer::Optimizer;
 pub use options::TrainOptions;
 pub use random::{Purpose, stream};
 pub use recorded::recorded;
+pub use schedule::{Schedule, Span};
 pub use train::{Event, Observer, TrainError, train};
-pub use trainer::{EVALUATION_ROWS, Trainer};
+pub use trainer::{EVALUATION_ROWS, LayerSummary, Summary, Trainer};
 
 /// The entry of `names` called `name`; else one line that lists them.
 fn by_name<T: Copy>(what: &str, name: &str, names: &[(&str, T)]) -> Result<T, String> {

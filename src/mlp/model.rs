@@ -24,7 +24,7 @@ pub(crate) fn activation_name(activation: Activation) -> &'static str {
 }
 
 /// One layer: H = activation(X W + b), with W `[inputs, outputs]` row-major and b one value an output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Layer {
     /// Columns of X.
     pub inputs: usize,
@@ -35,7 +35,7 @@ pub struct Layer {
 }
 
 /// A stack of layers. The last has no activation: its outputs are logits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     widths: Vec<usize>,
     activation: Activation,

@@ -155,6 +155,11 @@ impl Here<'_> {
                 real(x, Shape::batch(shape(x).cols))?;
                 self.expect(out, Shape::batch(1), Element::U32)
             }
+            Op::Scale { x, .. } => real(x, shape(x)),
+            Op::AddSquares { x, metric: sum } => {
+                real(x, shape(x))?;
+                metric(sum)
+            }
             Op::AddSum { x, metric: sum } => {
                 real(x, Shape::batch(1))?;
                 metric(sum)

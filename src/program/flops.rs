@@ -14,7 +14,12 @@ pub fn of_operation(program: &Program, op: &Op, rows: usize) -> u64 {
         Op::LoadRows { out, .. } => elements(out),
         Op::LoadLabels { .. } | Op::AddMatches { .. } => 0,
         Op::Product(ref product) => of_product(program, product, rows),
-        Op::AddBias { x, .. } | Op::Activate { x, .. } | Op::RowArgmax { x, .. } | Op::AddSum { x, .. } => elements(x),
+        Op::AddBias { x, .. }
+        | Op::Scale { x, .. }
+        | Op::Activate { x, .. }
+        | Op::RowArgmax { x, .. }
+        | Op::AddSum { x, .. } => elements(x),
+        Op::AddSquares { x, .. } => 2 * elements(x),
         // f', and times the gradient.
         Op::ActivateBackward { out, .. } => 2 * elements(out),
         // Largest, difference, exp, sum; then a log and a difference a row; then quotient, minus the one-hot, scale.

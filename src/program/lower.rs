@@ -27,8 +27,8 @@ pub use self::writer::{bias_name, weights_name};
 
 use self::writer::Writer;
 use super::{
-    BufferId, CORRECT, Element, Epilogue, Field, LOSS_SUM, Lifetime, Op, Operand, Product, Program, ProgramError,
-    Scalar,
+    BufferId, CORRECT, Element, Epilogue, Field, GRADIENT_SQUARES, LOSS_SUM, Lifetime, Op, Operand, Product, Program,
+    ProgramError, Scalar,
 };
 use crate::mlp::{Model, Optimizer};
 
@@ -70,6 +70,32 @@ impl Lowering<'_> {
         writer.finish("gradients")
     }
 
+    /// `norm`: adds the squares of all gradients that are there to [`GRADIENT_SQUARES`].
+    ///
+    /// # Errors
+    /// As [`Lowering::step`].
+    pub fn norm(&self) -> Result<Program, ProgramError> {
+        let mut writer = Writer::new(*self);
+        let metric = writer.metric(GRADIENT_SQUARES);
+        for x in writer.all_gradients() {
+            writer.operations.push(Op::AddSquares { x, metric });
+        }
+        writer.finish("norm")
+    }
+
+    /// `clip`: multiplies all gradients that are there by [`super::StepArgs::gradient_scale`].
+    ///
+    /// # Errors
+    /// As [`Lowering::step`].
+    pub fn clip(&self) -> Result<Program, ProgramError> {
+        let mut writer = Writer::new(*self);
+        let by = Scalar::field(Field::GradientScale);
+        for x in writer.all_gradients() {
+            writer.operations.push(Op::Scale { by, x });
+        }
+        writer.finish("clip")
+    }
+
     /// `update`: one step of the optimizer from the gradients that are there.
     ///
     /// # Errors
@@ -104,6 +130,14 @@ impl Lowering<'_> {
 }
 
 impl Writer<'_> {
+    /// dW(l) and db(l) of every layer, as they are kept between programs.
+    fn all_gradients(&mut self) -> Vec<BufferId> {
+        let layers = 1..=self.with.model.depth();
+        layers
+            .flat_map(|l| <[_; 2]>::from(self.gradients(l, Lifetime::Kept)))
+            .collect()
+    }
+
     fn activation(&self, l: usize) -> Activation {
         self.with.model.layer(l).activation
     }

@@ -27,6 +27,9 @@ pub const LOSS_SUM: &str = "loss_sum";
 /// Name of the metric that counts the rows whose largest logit is the label's.
 pub const CORRECT: &str = "correct";
 
+/// Name of the metric that sums the squares of all gradients.
+pub const GRADIENT_SQUARES: &str = "gradient_squares";
+
 /// Operations over buffers. Immutable, and checked: see [`Program::new`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Program {

@@ -104,6 +104,20 @@ pub enum Op {
         /// Updated.
         metric: BufferId,
     },
+    /// metric (f64) <- metric + sum of x^2, in f64 and in order: the square of a Euclidean norm.
+    AddSquares {
+        /// Of any shape.
+        x: BufferId,
+        /// Updated.
+        metric: BufferId,
+    },
+    /// x <- by * x.
+    Scale {
+        /// Factor.
+        by: Scalar,
+        /// Updated.
+        x: BufferId,
+    },
     /// metric (f64) <- metric + rows where index_i = label_i.
     AddMatches {
         /// m x 1, u32.
@@ -160,7 +174,7 @@ impl Operand {
 }
 
 /// In this order, each optional: t += bias, t = activation(t), t *= derivative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Epilogue {
     /// 1 x n, one value a column.
     pub bias: Option<BufferId>,
@@ -197,6 +211,8 @@ impl Op {
             Self::Sgd { .. } => "sgd",
             Self::RowArgmax { .. } => "row argmax",
             Self::AddSum { .. } => "add sum",
+            Self::AddSquares { .. } => "add squares",
+            Self::Scale { .. } => "scale",
             Self::AddMatches { .. } => "add matches",
         }
     }
@@ -239,7 +255,8 @@ impl Op {
             Self::CrossEntropy { logits, labels, losses } => vec![(logits, Read), (labels, Read), (losses, Write)],
             Self::ColumnSum { x, accumulate, sums } => vec![(x, Read), (sums, overwrites(accumulate))],
             Self::Sgd { gradient, weights, .. } => vec![(gradient, Read), (weights, Update)],
-            Self::AddSum { x, metric } => vec![(x, Read), (metric, Update)],
+            Self::AddSum { x, metric } | Self::AddSquares { x, metric } => vec![(x, Read), (metric, Update)],
+            Self::Scale { x, .. } => vec![(x, Update)],
             Self::AddMatches {
                 indices,
                 labels,
@@ -275,7 +292,8 @@ impl Op {
             Self::CrossEntropy { logits, labels, losses } => each(&mut [logits, labels, losses]),
             Self::ColumnSum { x, sums, .. } => each(&mut [x, sums]),
             Self::Sgd { gradient, weights, .. } => each(&mut [gradient, weights]),
-            Self::AddSum { x, metric } => each(&mut [x, metric]),
+            Self::AddSum { x, metric } | Self::AddSquares { x, metric } => each(&mut [x, metric]),
+            Self::Scale { x, .. } => each(&mut [x]),
             Self::AddMatches {
                 indices,
                 labels,

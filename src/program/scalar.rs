@@ -11,6 +11,8 @@ pub struct StepArgs {
     pub inverse_rows: f64,
     /// 1 to add to the gradients that are there, 0 to overwrite them.
     pub accumulate: f64,
+    /// What gradients are multiplied by where they are too large.
+    pub gradient_scale: f64,
     /// Number of this step, from 1.
     pub t: u64,
     /// Place of the first row within the whole batch.
@@ -27,6 +29,7 @@ impl Default for StepArgs {
             decay: 1.0,
             inverse_rows: 1.0,
             accumulate: 0.0,
+            gradient_scale: 1.0,
             t: 1,
             row_offset: 0,
             seed: 0,
@@ -45,6 +48,8 @@ pub enum Field {
     InverseRows,
     /// [`StepArgs::accumulate`].
     Accumulate,
+    /// [`StepArgs::gradient_scale`].
+    GradientScale,
 }
 
 /// `factor`, or `factor * field`.
@@ -106,6 +111,7 @@ impl Scalar {
             Some(Field::Decay) => args.decay,
             Some(Field::InverseRows) => args.inverse_rows,
             Some(Field::Accumulate) => args.accumulate,
+            Some(Field::GradientScale) => args.gradient_scale,
         };
         self.factor * field
     }

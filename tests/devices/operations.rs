@@ -13,6 +13,7 @@ const ARGS: StepArgs = StepArgs {
     decay: 0.75,
     inverse_rows: 0.125,
     accumulate: 1.0,
+    gradient_scale: 0.375,
     t: 1,
     row_offset: 0,
     seed: 0,
@@ -217,6 +218,34 @@ fn updates() {
             assert_within(what, &got.read("w").unwrap(), &want.read("w").unwrap(), |_| 2.0 * eps);
             assert_eq!(got.read("g").unwrap(), vg, "{what}: the gradient is only read");
         });
+    }
+}
+
+/// Both are loops that the host devices share: by hand, then. Inputs are f32 numbers, so a device reads what is here.
+#[test]
+fn squares_and_scales() {
+    for (rows, cols) in [(1, 1), (3, 17), (40, 33)] {
+        let mut few = Few::new(1);
+        let (g, sum) = (few.real("g", Shape::fixed(rows, cols)), few.metric("sum"));
+        let vg: Vec<f64> = random(rows * cols, 1).iter().map(|&x| f64::from(x as f32)).collect();
+        let by = Scalar::field(Field::GradientScale);
+        let operations = [
+            Op::AddSquares { x: g, metric: sum },
+            Op::Scale { by, x: g },
+            Op::AddSquares { x: g, metric: sum },
+        ];
+        for (device, float) in CHECKED {
+            let what = format!("{device} {float}");
+            let mut got = few.run((device, float), &operations, &[("g", &vg)], &[0], &ARGS);
+            let scaled: Vec<f64> = vg.iter().map(|x| 0.375 * x).collect();
+            assert_within(&what, &got.read("g").unwrap(), &scaled, |i| {
+                eps(float) * scaled[i].abs()
+            });
+            let square: f64 = vg.iter().map(|x| x * x).sum();
+            let bound = (vg.len() as f64 * f64::EPSILON + 2.0 * eps(float)) * square;
+            let sum = got.metrics().unwrap().get("sum");
+            assert_within(&what, &[sum], &[square * (1.0 + 0.375 * 0.375)], |_| 2.0 * bound);
+        }
     }
 }
 

@@ -113,12 +113,14 @@ fn an_observer_sees_every_batch_and_can_stop() {
             Event::Started(training) => format!("started with {} epochs", training.epochs.len()),
             Event::Batch { epoch, rows } => format!("{epoch}: {rows}"),
             Event::Epoch(epoch) => format!("epoch {}", epoch.epoch),
+            Event::Summary(summary) => format!("{} layers, {} steps", summary.layers.len(), summary.epoch_steps),
             Event::Note(note) => note.to_owned(),
         });
         ControlFlow::Continue(())
     })
     .unwrap();
     let expected = [
+        "3 layers, 3 steps",
         "started with 0 epochs",
         "1: 32",
         "1: 64",
