@@ -9,10 +9,12 @@ use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod data;
 mod footprint;
 mod graph;
 mod predict;
+mod probe;
 mod report;
 mod self_test;
 pub mod shapes;
@@ -29,7 +31,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Train an MLP
-    Train(train::Args),
+    Train(Box<train::Args>),
+    /// Interleaved timings: ours beside every peer of this machine, and the bars
+    Bench(bench::Args),
     /// What a saved model says about images
     Predict(predict::Args),
     /// Memory of training and prediction, buffer by buffer, beside the notebook's formulas and what is really allocated
@@ -38,6 +42,8 @@ enum Command {
     Graph(graph::Args),
     /// Which data would be used, and its checksums
     Data(data::Args),
+    /// The memory system, claimed beside measured: caches, latency, bandwidth, bus width
+    Probe(probe::Args),
     /// Render reports/index.html from records; --quick measures first (the main job)
     Report(report::Args),
     /// Check this machine's kernels against the oracle
@@ -71,10 +77,12 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.command.unwrap_or(Command::Report(report::Args::main_job())) {
         Command::Train(args) => train::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Footprint(args) => footprint::run(&args),
         Command::Graph(args) => graph::run(&args),
         Command::Data(args) => data::run(&args),
+        Command::Probe(args) => probe::run(&args),
         Command::Report(args) => report::run(&args),
         Command::SelfTest(args) => self_test::run(&args),
     };

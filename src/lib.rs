@@ -7,6 +7,7 @@ pub mod data;
 pub mod device;
 pub mod measure;
 pub mod mlp;
+pub mod probe;
 pub mod program;
 pub mod report;
 pub mod self_test;

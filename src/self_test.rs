@@ -5,7 +5,9 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tilelab_kernels::{Activation, Context, Epilogue, Float, Isa, MatMut, MatRef, ShapeError, Threads, reference};
+use tilelab_kernels::{
+    Activation, Context, Epilogue, Float, Isa, Labels, MatMut, MatRef, ShapeError, Threads, reference,
+};
 
 use crate::measure::{Check, SelfTest};
 
@@ -117,8 +119,9 @@ fn family<T: Float>(ctx: &Context, checks: &mut Vec<Check>) -> anyhow::Result<()
             let (mut losses, mut gradient) = (vec![T::from_f64(f64::NAN); m], vec![T::from_f64(f64::NAN); m * n]);
             let view = MatRef::row_major(&x, m, n)?;
             let out = MatMut::row_major(&mut gradient, m, n)?;
-            ctx.softmax_cross_entropy(view, &labels, scale, &mut losses, out)?;
-            let (expected_losses, expected_gradient) = reference::softmax_cross_entropy(view, &labels, scale);
+            ctx.softmax_cross_entropy(view, Labels::hard(&labels), scale, &mut losses, out)?;
+            let (expected_losses, expected_gradient) =
+                reference::softmax_cross_entropy(view, Labels::hard(&labels), scale);
             tally.hold(&losses, &expected_losses, |i| {
                 32.0 * eps * (16.0 + expected_losses[i].abs())
             });
@@ -163,12 +166,12 @@ fn products<T: Float>(ctx: &Context, rng: &mut ChaCha8Rng, tally: &mut Tally) ->
                 }
             };
             let (a, b) = (lies(&a, m, k, transposed.0)?, lies(&b, k, n, transposed.1)?);
-            let none = Epilogue::none();
-            let epilogue = match turn % 4 {
-                0 => none,
-                1 => none.bias(&bias),
-                2 => none.bias(&bias).activation(Activation::Relu),
-                _ => none.times_derivative(Activation::Relu, MatRef::row_major(&saved, m, n)?),
+            let saved = MatRef::row_major(&saved, m, n)?;
+            let epilogue = || match turn % 4 {
+                0 => Epilogue::none(),
+                1 => Epilogue::none().bias(&bias),
+                2 => Epilogue::none().bias(&bias).activation(Activation::Relu),
+                _ => Epilogue::none().times_derivative(Activation::Relu, saved),
             };
             for beta in [T::ZERO, T::from_f64(0.5)] {
                 let mut c = if beta == T::ZERO {
@@ -177,8 +180,8 @@ fn products<T: Float>(ctx: &Context, rng: &mut ChaCha8Rng, tally: &mut Tally) ->
                     old.clone()
                 };
                 let mut oracle = c.clone();
-                ctx.gemm(T::ONE, a, b, beta, MatMut::row_major(&mut c, m, n)?, epilogue)?;
-                reference::gemm(T::ONE, a, b, beta, MatMut::row_major(&mut oracle, m, n)?, epilogue);
+                ctx.gemm(T::ONE, a, b, beta, MatMut::row_major(&mut c, m, n)?, epilogue())?;
+                reference::gemm(T::ONE, a, b, beta, MatMut::row_major(&mut oracle, m, n)?, epilogue());
                 let expected: Vec<f64> = oracle.iter().map(|x| x.to_f64()).collect();
                 // |a|, |b|, |bias|, |C| are at most 1.
                 tally.hold(&c, &expected, |_| (k + 5) as f64 * T::EPSILON * (k as f64 + 2.0));

@@ -9,6 +9,7 @@ use std::fs;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use support::probed::probe;
 use support::records::{bench, every_kind, hostile, record, self_test, training};
 use tilelab::measure::Body;
 use tilelab::report::chart::{Axis, Chart, Join, Point, Rule, Series};
@@ -155,7 +156,8 @@ fn each_mark_stands_in_its_table_and_each_point_without_one_says_why() {
             seen += 1;
         }
     }
-    assert_eq!(seen, (10 + 1) + (5 + 1) + 20 + 20);
+    let probe = (30 + 5) + (30 + 5) + (2 + 9 + 1) + (10 + 2);
+    assert_eq!(seen, (10 + 1) + (5 + 1) + 20 + 20 + probe);
 }
 
 #[test]
@@ -244,7 +246,7 @@ fn records_survive_the_disk_and_damaged_ones_are_named() {
 
     let (read, problems) = load(dir.path());
     records.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(read[..3] == records[..], "read back to the last bit");
+    assert!(read[..records.len()] == records[..], "read back to the last bit");
     assert!(render(&read, &[]).contains("The run diverged: from epoch 4 on"));
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
@@ -276,6 +278,14 @@ fn verdicts_say_what_the_figures_say() {
     assert!(verdict(Body::Bench(bench())).contains("faster in 4 of 5 cases, slower at 1025 cubed"));
     assert!(verdict(Body::Training(training())).contains("right on 83.27 % of the test images"));
     assert!(verdict(Body::SelfTest(self_test())).starts_with("All 14 kernel checks on 2 ISAs"));
+    let told = verdict(Body::Probe(Box::new(probe())));
+    let said = [
+        "L1 claims 32 KiB, found at 32 KiB",
+        "L3 claims 32 MiB, not found",
+        "up to 20.0 GB/s",
+        "graded fair",
+    ];
+    assert!(said.iter().all(|said| told.contains(said)), "{told}");
     let mut failed = self_test();
     failed.checks[2].passed = false;
     failed.checks[2].error_over_bound = f64::NAN;

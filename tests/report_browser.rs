@@ -47,7 +47,7 @@ fn a_browser_shows_every_chart_and_lets_hover_and_keys_reach_every_mark() {
         );
         let charts: Value = serde_json::from_str(browser.eval(LOOK).as_str().unwrap()).unwrap();
         let charts = charts.as_array().unwrap();
-        assert_eq!(charts.len(), 6);
+        assert_eq!(charts.len(), 10);
         for chart in charts {
             assert!(
                 chart["seen"] == true && chart["empty"] == 0 && chart["marks"].as_i64() > Some(4),

@@ -77,7 +77,7 @@ struct Inner {
 
 /// What a call holds while it works.
 #[derive(Debug)]
-pub(crate) struct Working {
+pub struct Working {
     pub(crate) pool: Pool,
     pub(crate) scratch: Scratch,
 }

@@ -102,6 +102,17 @@ pub enum ShapeError {
         /// m, n, k of the operands.
         got: (usize, usize, usize),
     },
+    /// A packed B in A's place.
+    #[error("gemm: a packed B can only be the B of a product")]
+    PackedA,
+    /// A B packed for another ISA's kernels.
+    #[error("gemm: B was packed for {packed}, this context runs {context}; pack it with this context")]
+    PackedFor {
+        /// What it was packed for.
+        packed: Isa,
+        /// What the context runs.
+        context: Isa,
+    },
     /// A class index or row index lies outside its range.
     #[error("{operation}: index {index} at place {place} is outside 0..{limit}")]
     Index {

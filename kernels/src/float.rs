@@ -1,8 +1,9 @@
 //! The element types: f32 and f64.
 
 use crate::Isa;
+use crate::context::Working;
 use crate::elementary::Elementary;
-use crate::gemm::MicroKernel;
+use crate::gemm::{MicroKernel, Product};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Kernel, Portable};
@@ -53,6 +54,9 @@ pub trait Float:
     /// absent falls to portable; [`crate::Context::new`] has refused it long before.
     #[doc(hidden)]
     fn run_on<K: Kernel<Self>>(isa: Isa, kernel: K) -> K::Output;
+    /// Runs a product. Here and not generic, so that the loops are compiled once, in this crate.
+    #[doc(hidden)]
+    fn multiply(product: &Product<'_, Self>, working: &mut Working);
 }
 
 macro_rules! float {
@@ -104,6 +108,14 @@ macro_rules! float {
                     Isa::Portable => {}
                 }
                 kernel.run(Portable)
+            }
+
+            fn multiply(product: &Product<'_, Self>, working: &mut Working) {
+                if product.is_dots() {
+                    product.run_dots(working)
+                } else {
+                    product.run(working)
+                }
             }
         }
     };

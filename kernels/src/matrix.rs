@@ -278,6 +278,23 @@ impl<'a, T> MatMut<'a, T> {
     pub fn as_mut_ptr(&mut self) -> *mut T {
         self.data
     }
+
+    /// The same from a shared reference, for tasks that write disjoint elements.
+    pub(crate) fn shared_ptr(&self) -> *mut T {
+        self.data
+    }
+
+    /// All of `data` as one row.
+    pub(crate) fn one_row(data: &'a mut [T]) -> Self {
+        Self {
+            rows: 1,
+            cols: data.len(),
+            row_stride: data.len(),
+            col_stride: 1,
+            data: data.as_mut_ptr(),
+            owner: PhantomData,
+        }
+    }
 }
 
 #[cfg(feature = "ndarray")]

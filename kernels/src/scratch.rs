@@ -34,6 +34,11 @@ impl Buffer {
         self.data.cast()
     }
 
+    /// Its first byte; null before there was any room.
+    pub(crate) fn as_ptr(&self) -> *const u8 {
+        self.data
+    }
+
     fn grow(&mut self, bytes: usize) {
         self.free();
         let bytes = bytes.next_multiple_of(ALIGN);

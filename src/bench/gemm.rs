@@ -4,49 +4,47 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tilelab_kernels::{Context, Epilogue, MatMut, MatRef};
 
-use crate::cli::shapes::Shape;
+use super::blas::Library;
+use crate::cli::shapes::{Product, Shape};
 use crate::device::gemm_crate;
 use crate::measure::{Contestant, Lineup};
 
 /// Rows of C that are held against the oracle one element at a time; all rows are checked by projection.
 const ROWS_CHECKED: usize = 4;
 
-/// A and B of a case, uniform in [-1, 1], and how they lie.
+/// A and B of a case, uniform in [-1, 1].
 #[derive(Debug, Clone)]
 pub struct Operands {
-    /// Sizes.
-    pub shape: Shape,
-    /// A lies as its transpose: k x m, row-major.
-    pub a_transposed: bool,
-    /// B lies as its transpose: n x k, row-major.
-    pub b_transposed: bool,
+    /// Sizes, and how they lie.
+    pub product: Product,
     a: Vec<f32>,
     b: Vec<f32>,
 }
 
 impl Operands {
-    /// Random operands, both row-major.
-    pub fn new(shape: Shape, seed: u64) -> Self {
+    /// Random operands.
+    pub fn new(product: impl Into<Product>, seed: u64) -> Self {
+        let product = product.into();
+        let shape = product.shape;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut fill = |len| (0..len).map(|_| rng.random_range(-1.0f32..=1.0)).collect();
         let (a, b) = (fill(shape.m * shape.k), fill(shape.k * shape.n));
-        Self {
-            shape,
-            a_transposed: false,
-            b_transposed: false,
-            a,
-            b,
-        }
+        Self { product, a, b }
+    }
+
+    /// Sizes.
+    pub fn shape(&self) -> Shape {
+        self.product.shape
     }
 
     /// A, m x k.
     pub fn a(&self) -> MatRef<'_, f32> {
-        view(&self.a, self.shape.m, self.shape.k, self.a_transposed)
+        view(&self.a, self.shape().m, self.shape().k, self.product.a_transposed)
     }
 
     /// B, k x n.
     pub fn b(&self) -> MatRef<'_, f32> {
-        view(&self.b, self.shape.k, self.shape.n, self.b_transposed)
+        view(&self.b, self.shape().k, self.shape().n, self.product.b_transposed)
     }
 
     /// The largest error of a row-major C over its bound, at most 1 if C is right; NaN if anything is.
@@ -54,7 +52,7 @@ impl Operands {
     /// A few rows element by element in f64, with the bound (k + 3) eps |A| |B|; all rows by a projection with x of
     /// plus and minus ones: C x against A (B x), with the same bound summed along the row and what f64 sums round.
     pub fn error_over_bound(&self, c: &[f32]) -> f64 {
-        let Shape { m, n, k } = self.shape;
+        let Shape { m, n, k } = self.shape();
         let (a, b) = (self.a(), self.b());
         let at = |x: MatRef<'_, f32>, i, j| x.get(i, j).map_or(f64::NAN, |x| f64::from(*x));
         let unit = (k + 3) as f64 * f64::from(f32::EPSILON);
@@ -122,7 +120,7 @@ impl<'a> Multiplier<'a> {
         let ctx = ctx.clone();
         let id = ctx.gemm_kernel_id::<f32>();
         let multiply = move |operands: &Operands, c: &mut [f32]| {
-            let Shape { m, n, .. } = operands.shape;
+            let Shape { m, n, .. } = operands.shape();
             let done = MatMut::row_major(c, m, n)
                 .and_then(|c| ctx.gemm(1.0, operands.a(), operands.b(), 0.0, c, Epilogue::none()));
             debug_assert!(done.is_ok(), "operands are made with their shape");
@@ -144,9 +142,17 @@ impl<'a> Multiplier<'a> {
         }
     }
 
+    /// A BLAS library.
+    pub fn library(library: &'a Library) -> Self {
+        Self {
+            id: library.name().to_owned(),
+            multiply: Box::new(|operands, c| library.sgemm(operands.a(), operands.b(), c)),
+        }
+    }
+
     /// Makes it a contestant of the case, after its answer was checked.
     fn enter(mut self, operands: &'a Operands) -> Contestant<'a> {
-        let mut c = vec![f32::NAN; operands.shape.m * operands.shape.n];
+        let mut c = vec![f32::NAN; operands.shape().m * operands.shape().n];
         (self.multiply)(operands, &mut c);
         let error = operands.error_over_bound(&c);
         Contestant::new(self.id, error, move |calls| {
@@ -160,11 +166,11 @@ impl<'a> Multiplier<'a> {
 
 /// The case of these operands: every contestant's answer is checked first.
 pub fn lineup<'a>(operands: &'a Operands, players: Vec<Multiplier<'a>>) -> Lineup<'a> {
-    let Shape { m, .. } = operands.shape;
+    let Shape { m, .. } = operands.shape();
     Lineup {
-        name: operands.shape.to_string(),
+        name: operands.product.to_string(),
         x: m as f64,
-        work: operands.shape.flops(),
+        work: operands.shape().flops(),
         contestants: players.into_iter().map(|player| player.enter(operands)).collect(),
     }
 }

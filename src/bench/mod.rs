@@ -1,5 +1,7 @@
 //! What the benches time: cases, contestants, and the check of every answer before the first sample.
 
+pub mod bars;
+pub mod blas;
 pub mod gemm;
 
 use tilelab_kernels::Context;

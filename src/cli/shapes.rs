@@ -81,15 +81,66 @@ impl FromStr for Shape {
     }
 }
 
-/// The argument of `--shapes`: shapes with commas between them, none twice.
+/// A product and how its operands lie: `784x256x256:ta` has A in memory as its transpose, `:tb` B.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Product {
+    /// Its sizes.
+    pub shape: Shape,
+    /// A lies k x m, row-major.
+    pub a_transposed: bool,
+    /// B lies n x k, row-major.
+    pub b_transposed: bool,
+}
+
+impl From<Shape> for Product {
+    fn from(shape: Shape) -> Self {
+        Self {
+            shape,
+            a_transposed: false,
+            b_transposed: false,
+        }
+    }
+}
+
+/// `784x256x256 A^T`.
+impl fmt::Display for Product {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let a = if self.a_transposed { " A^T" } else { "" };
+        let b = if self.b_transposed { " B^T" } else { "" };
+        write!(f, "{}{a}{b}", self.shape)
+    }
+}
+
+impl FromStr for Product {
+    type Err = Usage;
+
+    fn from_str(text: &str) -> Result<Self, Usage> {
+        let mut parts = text.split(':');
+        let mut product = Self::from(parts.next().unwrap_or_default().parse::<Shape>()?);
+        for part in parts {
+            match part {
+                "ta" => product.a_transposed = true,
+                "tb" => product.b_transposed = true,
+                _ => {
+                    return Err(Usage(format!(
+                        "--shapes: {text:?} has {part:?} where :ta or :tb (A or B transposed) may be"
+                    )));
+                }
+            }
+        }
+        Ok(product)
+    }
+}
+
+/// The argument of `--shapes`: products with commas between them, none twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shapes(pub Vec<Shape>);
+pub struct Shapes(pub Vec<Product>);
 
 impl FromStr for Shapes {
     type Err = Usage;
 
     fn from_str(text: &str) -> Result<Self, Usage> {
-        let mut shapes: Vec<Shape> = Vec::new();
+        let mut shapes: Vec<Product> = Vec::new();
         for part in text.split(',') {
             let shape = part.trim().parse()?;
             if shapes.contains(&shape) {
@@ -110,14 +161,18 @@ mod tests {
         let Shapes(shapes) = "1024, 1025,256x10x784".parse().unwrap();
         assert_eq!(
             shapes,
-            [Shape::cube(1024), Shape::cube(1025), Shape { m: 256, n: 10, k: 784 }]
+            [Shape::cube(1024), Shape::cube(1025), Shape { m: 256, n: 10, k: 784 }].map(Product::from)
         );
-        assert_eq!(shapes[2].flops(), 2.0 * 256.0 * 10.0 * 784.0);
+        assert_eq!(shapes[2].shape.flops(), 2.0 * 256.0 * 10.0 * 784.0);
         assert_eq!(
             (shapes[0].to_string(), shapes[2].to_string()),
             ("1024 cubed".into(), "256x10x784".into())
         );
-        assert_eq!("7X7X7".parse::<Shapes>().unwrap().0, [Shape::cube(7)]);
+        assert_eq!("7X7X7".parse::<Shapes>().unwrap().0, [Shape::cube(7).into()]);
+        let Shapes(shapes) = "784x256x256:ta,64:ta:tb".parse().unwrap();
+        assert_eq!(shapes[0].to_string(), "784x256x256 A^T");
+        assert_eq!(shapes[1].to_string(), "64 cubed A^T B^T");
+        assert!("64:tc".parse::<Shapes>().unwrap_err().to_string().contains("\"tc\""));
     }
 
     #[test]

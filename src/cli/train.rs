@@ -22,7 +22,8 @@ use crate::data::{DataError, Dataset, Places, fashion_mnist, npy, synthetic, tab
 use crate::device::Device;
 use crate::measure::{Record, command_line};
 use crate::mlp::checkpoint::{CheckpointError, Saving};
-use crate::mlp::{Init, Optimizer, Schedule, TrainError, TrainOptions, Trainer, activation_by_name, recorded};
+use crate::mlp::{Init, Loss, Optimizer, Schedule, TrainError, TrainOptions, Trainer, activation_by_name, recorded};
+use crate::program::Element;
 
 /// Where records go.
 const RAW: &str = "reports/raw";
@@ -48,12 +49,21 @@ pub struct Args {
     /// Distribution of the first weights: normal:SIGMA
     #[arg(long, default_value = "normal:0.01", allow_hyphen_values = true)]
     init: Init,
-    /// What follows each hidden layer: relu or identity
+    /// What follows each hidden layer: relu, identity, sigmoid, tanh, gelu, gelu-tanh, leaky-relu:SLOPE, elu:ALPHA, swish:BETA
     #[arg(long, default_value = "relu", value_parser = activation_by_name)]
     activation: Activation,
-    /// Rule of an update: sgd
+    /// Rule of an update: sgd, momentum:MU, nesterov:MU, adam, adamw (--l2 is its decoupled weight decay)
     #[arg(long, default_value = "sgd")]
     optimizer: Optimizer,
+    /// What is minimised: cross-entropy, cross-entropy:SMOOTHING, mse, bce
+    #[arg(long, default_value = "cross-entropy")]
+    loss: Loss,
+    /// Probability of dropout behind each hidden layer's activation
+    #[arg(long, value_name = "P", default_value = "0", value_parser = zero_or_above, allow_hyphen_values = true)]
+    dropout: f64,
+    /// Type of the model's numbers: f32 or f64
+    #[arg(long, default_value = "f32", value_parser = dtype)]
+    dtype: Element,
     /// How the learning rate goes: constant, step:EPOCHS:FACTOR, cosine, cosine:FLOOR
     #[arg(long, default_value = "constant", allow_hyphen_values = true)]
     schedule: Schedule,
@@ -119,6 +129,9 @@ impl Args {
             activation: self.activation,
             init: self.init,
             optimizer: self.optimizer,
+            loss: self.loss,
+            dropout: self.dropout,
+            float: self.dtype,
             lr: self.lr,
             l2: self.l2,
             batch: self.batch,
@@ -139,8 +152,16 @@ impl Args {
                 keep_last: self.keep_last,
                 resume: self.resume,
             }),
-            ..TrainOptions::default()
         }
+    }
+}
+
+/// The type of a model's numbers.
+fn dtype(name: &str) -> Result<Element, String> {
+    match name {
+        "f32" => Ok(Element::F32),
+        "f64" => Ok(Element::F64),
+        _ => Err(format!("`{name}`: there is f32 and f64")),
     }
 }
 
@@ -169,7 +190,7 @@ fn resuming() -> String {
 }
 
 /// Raised by SIGINT or SIGTERM: the batch is finished. A second one ends the process at once.
-fn stop_flag() -> io::Result<Arc<AtomicBool>> {
+pub(super) fn stop_flag() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal finds the flag down and does not exit, then raises it.

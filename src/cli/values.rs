@@ -40,3 +40,17 @@ pub(super) fn threads(text: &str) -> Result<Threads, String> {
         .map_err(|_| format!("it must be a whole number from 1 to {}", Threads::MAX))?;
     Threads::new(number).map_err(|error| error.to_string())
 }
+
+/// Bytes: `512M`, `2G`, `1048576`.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(['K', 'M', 'G', 'k', 'm', 'g']);
+    let unit = match &text[digits.len()..] {
+        "" => Some(1u64),
+        "K" | "k" => Some(1 << 10),
+        "M" | "m" => Some(1 << 20),
+        "G" | "g" => Some(1 << 30),
+        _ => None,
+    };
+    let bytes = unit.and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
+    bytes.ok_or_else(|| "it must be a size in bytes, such as 512M or 2G".to_owned())
+}

@@ -3,7 +3,9 @@
 mod allocations;
 mod build_facts;
 mod contest;
+mod fact;
 mod machine;
+mod probed;
 mod progress;
 mod record;
 mod recording;
@@ -12,6 +14,8 @@ mod text;
 
 pub use allocations::{Counting, allocated_bytes};
 pub use contest::*;
+pub use fact::Fact;
+pub use probed::*;
 pub use progress::Progress;
 pub use record::*;
 pub use recording::{Recording, command_line};

@@ -100,6 +100,8 @@ pub enum Body {
     Training(Training),
     /// Kernels checked against their oracle.
     SelfTest(SelfTest),
+    /// The memory system, claimed and measured.
+    Probe(Box<super::Probe>),
 }
 
 /// Contestants timed in turn, round by round.

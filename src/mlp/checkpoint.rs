@@ -3,7 +3,7 @@
 //! A checkpoint is a folder of two files in the safetensors format, both readable with any tool for it:
 //!
 //! - `model.safetensors`: the parameters under PyTorch's names and in its layout. Layer l of the model is place 2 (l - 1) of an
-//!   `nn.Sequential` (each hidden Linear is followed by its activation): `0.weight` is \[outputs, inputs\], `0.bias`
+//!   `nn.Sequential` (each hidden Linear is followed by its activation; with dropout by that too, and the place is 3 (l - 1)): `0.weight` is \[outputs, inputs\], `0.bias`
 //!   \[outputs\], then `2.weight`..
 //! - `state.safetensors`: the optimizer's buffers by their names in the program, the order of the rows in this epoch
 //!   (`order`), and in its metadata, as JSON, everything else ([`State`]).
@@ -215,6 +215,8 @@ impl Checkpoint {
                 }),
             }
         }
+        // The file keeps its tensors in no order.
+        moments.sort_by(|a: &Moment, b| a.name.cmp(&b.name));
         Ok(Self {
             model: saved,
             moments,

@@ -4,7 +4,7 @@ use tilelab_kernels::{Activation, Threads};
 
 use super::checkpoint::Saving;
 use super::model::{activation_name, join};
-use super::{Init, Model, Optimizer, Schedule, number};
+use super::{Init, Loss, Model, Optimizer, Schedule, number};
 use crate::device::{Device, Set};
 use crate::measure::command_line;
 use crate::program::Element;
@@ -20,6 +20,10 @@ pub struct TrainOptions {
     pub init: Init,
     /// Rule of an update.
     pub optimizer: Optimizer,
+    /// What is minimised.
+    pub loss: Loss,
+    /// Probability of dropout behind each hidden layer: from 0 to below 1.
+    pub dropout: f64,
     /// Learning rate: finite, above 0.
     pub lr: f64,
     /// lambda of the regularisation lambda/2 |W|^2: finite, at least 0.
@@ -61,6 +65,8 @@ impl Default for TrainOptions {
             activation: Activation::Relu,
             init: Init::default(),
             optimizer: Optimizer::Sgd,
+            loss: Loss::default(),
+            dropout: 0.0,
             lr: 0.1,
             l2: 0.0,
             batch: 256,
@@ -99,6 +105,12 @@ impl TrainOptions {
                 self.l2
             ));
         }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(format!(
+                "--dropout {}: it must be a probability from 0 to below 1, such as 0.2",
+                self.dropout
+            ));
+        }
         if self.batch == 0 {
             return Err("--batch 0: a batch needs at least 1 row, such as 256".to_owned());
         }
@@ -135,7 +147,10 @@ impl TrainOptions {
         if self.epochs == 0 {
             return Err("--epochs 0: at least 1 epoch is needed, such as 10".to_owned());
         }
-        let model = Model::new(&self.layers, self.activation).map_err(|error| format!("--layers {error}"))?;
+        let model = Model::new(&self.layers, self.activation)
+            .map_err(|error| format!("--layers {error}"))?
+            .with_loss(self.loss)
+            .with_dropout(self.dropout);
         if model.inputs() != columns {
             return Err(format!(
                 "--layers {}: the first layer has {} units, a row of the data has {columns} numbers; begin with {columns}",
@@ -148,7 +163,7 @@ impl TrainOptions {
             .map(|set| usize::from(set.largest_label()) + 1)
             .max()
             .unwrap_or(0);
-        if model.classes() < labels {
+        if model.labels() < labels {
             return Err(format!(
                 "--layers {}: the last layer has {} units, the labels go from 0 to {}; end with at least {labels}",
                 join(&self.layers),
@@ -168,11 +183,14 @@ impl TrainOptions {
             ("lr", number(self.lr)),
             ("l2", number(self.l2)),
             ("init", self.init.to_string()),
-            ("activation", activation_name(self.activation).to_owned()),
+            ("activation", activation_name(self.activation)),
             ("optimizer", self.optimizer.to_string()),
         ];
         // Those that a run can do without are named where it does not.
         let more = [
+            (self.loss != Loss::default()).then(|| ("loss", self.loss.to_string())),
+            (self.dropout > 0.0).then(|| ("dropout", number(self.dropout))),
+            (self.float == Element::F64).then(|| ("dtype", "f64".to_owned())),
             (self.schedule != Schedule::Constant).then(|| ("schedule", self.schedule.to_string())),
             (self.warmup > 0).then(|| ("warmup", self.warmup.to_string())),
             (self.accumulate > 1).then(|| ("accumulate", self.accumulate.to_string())),

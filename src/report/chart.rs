@@ -23,6 +23,8 @@ pub struct Chart {
     pub series: Vec<Series>,
     /// Horizontal lines to compare with.
     pub rules: Vec<Rule>,
+    /// Vertical lines: places on the horizontal axis that have a name.
+    pub edges: Vec<Edge>,
 }
 
 /// An axis.
@@ -83,6 +85,19 @@ pub struct Rule {
     pub label: String,
     /// Its height.
     pub y: f64,
+}
+
+/// A vertical line at a place with a name.
+#[derive(Debug, Clone, Default)]
+pub struct Edge {
+    /// What it is, in the table.
+    pub label: String,
+    /// Its short name beside the line.
+    pub name: String,
+    /// Where it lies on the horizontal axis.
+    pub x: f64,
+    /// Name it at the line's foot: two edges may lie close to one another.
+    pub at_foot: bool,
 }
 
 /// One row of the table under a chart, and of the data for hover.
@@ -148,7 +163,7 @@ impl Axis {
 }
 
 impl Chart {
-    /// Every point of every series, then every rule. A mark's `data-row` is an index into this.
+    /// Every point of every series, then every rule, then every edge. A mark's `data-row` is an index into this.
     pub fn rows(&self) -> Vec<Row> {
         let points = self
             .series
@@ -171,7 +186,14 @@ impl Chart {
             interval: String::new(),
             missing: self.y.missing(rule.y),
         });
-        points.chain(rules).collect()
+        let edges = self.edges.iter().map(|edge| Row {
+            series: edge.label.clone(),
+            x: self.x.text(edge.x),
+            y: String::new(),
+            interval: String::new(),
+            missing: self.x.missing(edge.x),
+        });
+        points.chain(rules).chain(edges).collect()
     }
 
     /// The picture, as an `<svg>` element for a page with this module's style sheet.
@@ -198,7 +220,12 @@ impl Chart {
                 } else {
                     format!("{} {}", self.x.label, row.x)
                 };
-                json!({ "series": row.series, "x": x, "y": self.y.text_with_unit(&row.y), "interval": row.interval })
+                let y = if row.y.is_empty() {
+                    String::new()
+                } else {
+                    self.y.text_with_unit(&row.y)
+                };
+                json!({ "series": row.series, "x": x, "y": y, "interval": row.interval })
             })
             .collect();
         json!({ "title": self.title, "rows": rows })
@@ -210,7 +237,9 @@ impl Chart {
         if !row.x.is_empty() {
             text.push_str(&format!(", {} {}", self.x.label, row.x));
         }
-        text.push_str(&format!(": {}", self.y.text_with_unit(&row.y)));
+        if !row.y.is_empty() {
+            text.push_str(&format!(": {}", self.y.text_with_unit(&row.y)));
+        }
         if !row.interval.is_empty() {
             text.push_str(&format!(", interval {}", row.interval));
         }

@@ -73,8 +73,10 @@ fn draw(chart: &Chart, root: &DrawingArea<Svg<'_>, Shift>, (top, height): (i32, 
     let plot_height = f64::from(height - top - 2 * LINE);
     let y = Ruler::new(&chart.y, heights, plot_height, |_| 2.0 * FONT);
     let left = (y.widest() + 12.0).ceil() as i32;
-    let x_values = || drawn().map(|point| point.x);
-    let x = Ruler::new(&chart.x, x_values(), f64::from(SIZE.0 - left - 20), |label| {
+    let x_values = drawn()
+        .map(|point| point.x)
+        .chain(chart.edges.iter().map(|edge| edge.x));
+    let x = Ruler::new(&chart.x, x_values, f64::from(SIZE.0 - left - 20), |label| {
         text_width(label) * FONT + 10.0
     });
     // The last label may reach beyond the frame by half its width.
@@ -146,6 +148,7 @@ fn marks(chart: &Chart, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         MarkText {
             row: number,
             series,
+            name: series,
             x,
             value,
             spoken,
@@ -192,6 +195,25 @@ fn marks(chart: &Chart, context: &mut Context<'_, '_>) -> Result<(), Failure> {
                 radius: 0.0,
                 ink: Ink::Rule,
                 text: text(number),
+            }])?;
+        }
+        number += 1;
+    }
+    let (low, high) = (context.y_range().start, context.y_range().end);
+    for edge in &chart.edges {
+        if rows[number].missing.is_none() {
+            // The name stands at the first place.
+            let ends = if edge.at_foot { [low, high] } else { [high, low] };
+            let text = MarkText {
+                name: &edge.name,
+                ..text(number)
+            };
+            context.draw_series([Mark {
+                places: ends.map(|y| (edge.x, y)).into(),
+                dodge: 0,
+                radius: 0.0,
+                ink: Ink::Rule,
+                text,
             }])?;
         }
         number += 1;

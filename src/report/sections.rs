@@ -2,6 +2,7 @@
 
 mod bench;
 mod machine;
+mod probe;
 mod self_test;
 mod training;
 
@@ -177,6 +178,7 @@ pub fn section(record: &Record) -> Section {
         Body::Bench(bench) => bench::section(record, bench),
         Body::Training(training) => training::section(record, training),
         Body::SelfTest(test) => self_test::section(record, test),
+        Body::Probe(found) => probe::section(record, found),
     }
 }
 
@@ -184,7 +186,8 @@ fn rank(body: &Body) -> u8 {
     match body {
         Body::SelfTest(_) => 0,
         Body::Bench(_) => 1,
-        Body::Training(_) => 2,
+        Body::Probe(_) => 2,
+        Body::Training(_) => 3,
     }
 }
 

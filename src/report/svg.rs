@@ -81,6 +81,8 @@ pub struct MarkText<'a> {
     pub row: usize,
     /// Name of its series.
     pub series: &'a str,
+    /// What stands beside a rule or an edge.
+    pub name: &'a str,
     /// x, as the table shows it.
     pub x: &'a str,
     /// y, as the table shows it.
@@ -135,7 +137,8 @@ impl<'a> Svg<'a> {
         }
     }
 
-    /// A data point with its interval's ends, or a rule from its first to its last place with a name at its end.
+    /// A data point with its interval's ends; or a rule from its first to its last place with a name at its end; or an
+    /// upright edge with a name at its first place.
     pub fn mark(&mut self, ink: Ink, places: &[BackendCoord], radius: f64, text: &MarkText<'_>) {
         let Some(&(x, y)) = places.first() else { return };
         let push = |out: &mut String, name: &str, value: &str| {
@@ -157,14 +160,22 @@ impl<'a> Svg<'a> {
                 self.marker(series, (x, y), radius);
             }
             _ => {
-                let end = places.last().map_or(x, |place| place.0);
+                let (end, foot) = places.last().copied().unwrap_or((x, y));
+                if foot != y {
+                    let d = format!("M{} {}V{}", unit(x), unit(y), unit(foot));
+                    self.out.push_str(&format!("<path class=\"dot\" d=\"{d}\"/>"));
+                    let inside = if foot > y { y + 13 * SUB } else { y - 5 * SUB };
+                    self.text(&shorten(text.name, 20.0), "name", "end", (x - 3 * SUB, inside), "0");
+                    self.out.push_str("</g>\n");
+                    return;
+                }
                 self.out.push_str(&format!(
                     "<path class=\"dot\" d=\"M{} {}H{}\"/>",
                     unit(x),
                     unit(y),
                     unit(end)
                 ));
-                self.text(&shorten(text.series, 20.0), "name", "end", (end, y - 5 * SUB), "0");
+                self.text(&shorten(text.name, 20.0), "name", "end", (end, y - 5 * SUB), "0");
             }
         }
         self.out.push_str("</g>\n");

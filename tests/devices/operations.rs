@@ -7,10 +7,11 @@ use tilelab_kernels::Activation;
 use super::{CHECKED, Few, assert_within, eps, labels, open, random};
 
 /// Rows that are planned, rows that run.
-const ROWS: [(usize, usize); 4] = [(1, 1), (7, 7), (33, 32), (65, 3)];
-const ARGS: StepArgs = StepArgs {
+pub(super) const ROWS: [(usize, usize); 4] = [(1, 1), (7, 7), (33, 32), (65, 3)];
+pub(super) const ARGS: StepArgs = StepArgs {
     lr: 0.1,
     decay: 0.75,
+    l2: 0.25,
     inverse_rows: 0.125,
     accumulate: 1.0,
     gradient_scale: 0.375,
@@ -20,7 +21,7 @@ const ARGS: StepArgs = StepArgs {
 };
 
 /// Runs `operations` on every device and on the reference, and hands both sessions to `compare` with the device's eps.
-fn each(
+pub(super) fn each(
     few: &Few,
     operations: &[Op],
     inputs: &[(&str, &[f64])],
@@ -285,6 +286,7 @@ fn losses() {
         let labels = labels(m, q);
         let inverse = Scalar::field(Field::InverseRows);
         let both = Op::SoftmaxCrossEntropy {
+            smoothing: 0.0,
             logits: x,
             labels: y,
             scale: inverse,

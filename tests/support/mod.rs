@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod cli;
 pub mod fashion_mnist;
+pub mod probed;
 pub mod records;
 
 /// Whether a test may go on. A tool that this machine lacks skips the test, unless `TILELAB_REQUIRE_ALL=1`.

@@ -200,6 +200,11 @@ pub fn every_kind() -> Vec<Record> {
         record("self-test", "Self-test of the kernels", Body::SelfTest(self_test())),
         record("gemm-alignment", "Matrix product near 1024", Body::Bench(bench())),
         record("train-mlp", "Ten epochs of 784-256-10", Body::Training(training())),
+        record(
+            "probe",
+            "The memory system",
+            Body::Probe(Box::new(super::probed::probe())),
+        ),
     ]
 }
 

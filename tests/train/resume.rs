@@ -7,8 +7,9 @@ use rand::{RngExt, SeedableRng};
 use tilelab::data::Dataset;
 use tilelab::device::Device;
 use tilelab::mlp::checkpoint::{Checkpoint, Folder, Saving};
-use tilelab::mlp::{Event, Schedule, TrainError, TrainOptions, train};
+use tilelab::mlp::{Event, Optimizer, Schedule, TrainError, TrainOptions, train};
 use tilelab::program::Element;
+use tilelab_kernels::Activation;
 
 use super::dataset;
 
@@ -91,6 +92,14 @@ fn stopped_anywhere_the_bits_are_the_same() {
             warmup: 7,
             accumulate: if device == Device::Cpu { 3 } else { 1 },
             clip: (float == Element::F64).then_some(0.5),
+            // Moments are kept, and masks depend on the step's number.
+            optimizer: match (device, float) {
+                (Device::Cpu, Element::F32) => Optimizer::Adam { decoupled: true },
+                (Device::Cpu, _) => "nesterov:0.9".parse().unwrap(),
+                _ => Optimizer::Sgd,
+            },
+            dropout: if device == Device::Cpu { 0.25 } else { 0.0 },
+            activation: Activation::Gelu,
             device,
             float,
             ..TrainOptions::default()

@@ -11,9 +11,9 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::loops::{Product, Shared};
-use crate::Float;
 use crate::context::Working;
 use crate::simd::{Kernel, Simd};
+use crate::{Float, MatRef};
 
 /// Widest C that goes this way.
 pub(crate) const NARROW: usize = 4;
@@ -28,14 +28,18 @@ impl<T: Float> Product<'_, T> {
     /// Whether this product is one of them: a narrow C with neighbouring columns, rows of A that run along k.
     pub(crate) fn is_dots(&self) -> bool {
         let columns = self.c_col == 1 || self.shape.n == 1;
-        self.shape.n <= NARROW && self.a.col_stride() == 1 && columns && !self.forced
+        let along = self.a.matrix().is_some_and(|a| a.col_stride() == 1) && self.b.matrix().is_some();
+        self.shape.n <= NARROW && along && columns && !self.forced
     }
 
     /// Runs it.
     pub(crate) fn run_dots(&self, working: &mut Working) {
         let (m, n, k) = (self.shape.m, self.shape.n, self.shape.k);
-        let b = self.b.as_ptr();
-        let columns = if self.b.row_stride() == 1 && n == 1 {
+        let (Some(a), Some(matrix)) = (self.a.matrix(), self.b.matrix()) else {
+            return;
+        };
+        let b = matrix.as_ptr();
+        let columns = if matrix.row_stride() == 1 && n == 1 {
             b
         } else {
             let copy = working.scratch.b.room::<T>(n * k);
@@ -44,33 +48,42 @@ impl<T: Float> Product<'_, T> {
                     // SAFETY: (p, j) lies in B, and the scratch has room for n columns of k.
                     unsafe {
                         copy.add(j * k + p)
-                            .write(*b.add(p * self.b.row_stride() + j * self.b.col_stride()))
+                            .write(*b.add(p * matrix.row_stride() + j * matrix.col_stride()))
                     };
                 }
             }
             copy.cast_const()
         };
         let columns = Shared(columns.cast_mut());
-        self.each(&mut working.pool, m.div_ceil(TASK), |task, _| {
+        let tasks = m.div_ceil(TASK);
+        let room = self.epilogue.column_sum.as_ref().map_or(0, |_| tasks * n);
+        let sums = Shared(working.scratch.partial.room::<T>(room));
+        self.each(&mut working.pool, tasks, |task, _| {
             let rows = (task * TASK, m.min((task + 1) * TASK));
             T::run_on(
                 self.isa,
                 Dots {
                     product: self,
+                    a,
                     columns: columns.from(0),
                     rows,
+                    sums: self.sums_of(task, 0, n, sums, true),
                 },
             );
         });
+        self.add_sums(sums.from(0), tasks);
     }
 }
 
 /// Some rows of a narrow product.
 struct Dots<'a, T: 'static> {
     product: &'a Product<'a, T>,
+    a: MatRef<'a, T>,
     /// Columns of B, k elements each.
     columns: *const T,
     rows: (usize, usize),
+    /// Their column sums, or null.
+    sums: *mut T,
 }
 
 impl<T: Float> Kernel<T> for Dots<'_, T> {
@@ -94,7 +107,9 @@ impl<T: Float> Kernel<T> for Dots<'_, T> {
         let epilogue = &product.epilogue;
         if epilogue.has_function() {
             let c = product.c.wrapping_add(first * product.c_row);
-            epilogue.on_tile(c, product.c_row, (first, 0), (end - first, n)).run(s);
+            epilogue
+                .on_tile((c, product.c_row), (first, 0), (end - first, n), self.sums)
+                .run(s);
         }
     }
 }
@@ -103,7 +118,7 @@ impl<T: Float> Dots<'_, T> {
     /// Rows `i..i + used` of A times column `j` of B.
     #[inline(always)]
     unsafe fn sums<S: Simd<T>>(&self, s: S, i: usize, used: usize, j: usize) -> [T; ROWS] {
-        let (a, k) = (self.product.a, self.product.shape.k);
+        let (a, k) = (self.a, self.product.shape.k);
         let b = self.columns.wrapping_add(j * k);
         let mut rows = [a.as_ptr(); ROWS];
         for r in 0..ROWS {

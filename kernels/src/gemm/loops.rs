@@ -1,9 +1,9 @@
 //! The five loops round the micro-kernel, compiled once for all ISAs.
 //!
 //! ```text
-//! for jc in columns of C by nc
-//!   for pc in k by kc                             pack B's block, kc x nc: it stays in L2
-//!     for ic in rows of C by mc                   pack two panels of A: they stay in L1
+//! for pc in k by kc
+//!   for jc in columns of C by nc                  pack B's block, kc x nc: it stays in L2
+//!     for ic in rows of C by mc                   pack two panels of A: they stay in L1, or are kept for the next jc
 //!       for jr in the block's columns by NR       along the rows of C
 //!         for ir in the block's rows by MR        the micro-kernel
 //! ```
@@ -11,39 +11,42 @@
 //! row blocks, a task is one of them and packs A for itself; else A's blocks are packed first, together with B's, and
 //! columns are split too. An element's sum is the same chain of FMAs whoever computes it.
 
+use super::Operand;
 use super::microkernel::{Finish, PACKED, STRIDED, Tile, UNIT};
-use super::pack::{Panel, Panels, TOGETHER};
 use super::plan::{Blocking, RowPanels, Shape};
 use super::table::Kernels;
 use crate::context::Working;
 use crate::pool::Pool;
-use crate::{Activation, Epilogue, Float, Isa, MatRef};
+use crate::{Activation, Context, Epilogue, Float, Isa};
+
+/// Multiply-adds below which one thread works alone: waking a worker that spins costs about a microsecond and the two
+/// barriers of a product as much again, so that two threads broke even near 100 x 100 x 100 here.
+const ALONE_BELOW: usize = 1 << 20;
 
 /// A product below validation: pointers, strides, sizes.
-#[derive(Clone, Copy)]
-pub(crate) struct Product<'a, T: 'static> {
-    pub isa: Isa,
-    pub kernels: Kernels<T>,
-    pub blocking: Blocking,
-    pub shape: Shape,
+pub struct Product<'a, T: 'static> {
+    pub(crate) isa: Isa,
+    pub(crate) kernels: Kernels<T>,
+    pub(crate) blocking: Blocking,
+    pub(crate) shape: Shape,
     /// Row panels of C.
-    pub rows: RowPanels,
+    pub(crate) rows: RowPanels,
     /// Threads worth waking, at most the pool's.
-    pub threads: usize,
+    pub(crate) threads: usize,
     /// Blocking was injected: everything is packed, so that tests reach every edge of it.
-    pub forced: bool,
+    pub(crate) forced: bool,
     /// A is copied into panels; else the kernels read it where it lies.
-    pub pack_a: bool,
+    pub(crate) pack_a: bool,
     /// B likewise (its last, narrow panel always is).
-    pub pack_b: bool,
-    pub alpha: T,
-    pub beta: T,
-    pub a: MatRef<'a, T>,
-    pub b: MatRef<'a, T>,
-    pub c: *mut T,
-    pub c_row: usize,
-    pub c_col: usize,
-    pub epilogue: Epilogue<'a, T>,
+    pub(crate) pack_b: bool,
+    pub(crate) alpha: T,
+    pub(crate) beta: T,
+    pub(crate) a: Operand<'a, T>,
+    pub(crate) b: Operand<'a, T>,
+    pub(crate) c: *mut T,
+    pub(crate) c_row: usize,
+    pub(crate) c_col: usize,
+    pub(crate) epilogue: Epilogue<'a, T>,
 }
 
 // SAFETY: tasks write disjoint tiles of C and read the rest.
@@ -65,65 +68,142 @@ unsafe impl<T> Sync for Shared<T> {}
 
 /// One step of the two outer loops: columns jc.., depth pc...
 #[derive(Clone, Copy)]
-struct Step {
-    jc: usize,
-    nc: usize,
-    pc: usize,
-    kc: usize,
+pub(super) struct Step {
+    pub jc: usize,
+    pub nc: usize,
+    pub pc: usize,
+    pub kc: usize,
 }
 
 /// Row panels `first..last` of C, the columns from `col` to `end` of the step's block.
 #[derive(Clone, Copy)]
 struct Part {
+    /// Number of the block of rows.
+    block: usize,
     first: usize,
     last: usize,
     col: usize,
     end: usize,
 }
 
-impl<T: Float> Product<'_, T> {
+/// What the tasks of a product share.
+#[derive(Clone, Copy)]
+struct Scratchpads<T> {
+    /// Packed panels of A, and of B.
+    a: Shared<T>,
+    b: Shared<T>,
+    /// Two tiles a worker: sums on their way through an epilogue, and what goes to a scattered C.
+    tiles: Shared<T>,
+    /// A row of column sums for each block of rows.
+    sums: Shared<T>,
+}
+
+impl<'a, T: Float> Product<'a, T> {
+    /// `C <- A B` on this context, C still to be given.
+    pub(crate) fn new(ctx: &Context, shape: Shape, a: Operand<'a, T>, b: Operand<'a, T>) -> Self {
+        let kernels = Kernels::of(ctx.isa());
+        let injected = ctx.blocking().map(|blocking| blocking.at_least(&kernels));
+        let forced = injected.is_some();
+        let alone = shape.m.saturating_mul(shape.n).saturating_mul(shape.k) < ALONE_BELOW && !forced;
+        let blocking = injected.unwrap_or_else(|| Blocking::new(shape, &kernels, ctx.caches()));
+        Self {
+            isa: ctx.isa(),
+            kernels,
+            // What was packed before keeps its blocks.
+            blocking: b.blocking().map_or(blocking, |packed| Blocking {
+                mc: blocking.mc,
+                ..packed
+            }),
+            shape,
+            rows: RowPanels::new(shape.m, kernels.mr),
+            threads: if alone { 1 } else { ctx.threads().get() },
+            forced,
+            pack_a: forced || a.matrix().is_none_or(|a| ctx.caches().packs_a(a, shape.n, &kernels)),
+            pack_b: forced || b.matrix().is_none_or(|b| ctx.caches().packs_b(b, shape.m, &kernels)),
+            alpha: T::ONE,
+            beta: T::ZERO,
+            a,
+            b,
+            c: std::ptr::null_mut(),
+            c_row: 0,
+            c_col: 1,
+            epilogue: Epilogue::none(),
+        }
+    }
+
     /// Runs it.
     pub(crate) fn run(&self, working: &mut Working) {
-        let Shape { m, n, k } = self.shape;
+        let Shape { m, n, .. } = self.shape;
         if m == 0 || n == 0 {
-            return;
+            return self.add_sums(std::ptr::null(), 0);
         }
         let Blocking { mc, kc, nc } = self.blocking;
         let nr = self.kernels.nr();
         // Too few row blocks to keep every thread busy to the end: columns are split too.
         let both = self.threads > 1 && self.row_blocks() < 2 * self.threads;
         let threads = working.pool.threads();
-        let a_room = match (self.pack_a, both) {
+        let a_room = match (self.pack_a, both || self.keeps_a()) {
             (false, _) => 0,
             (true, true) => m,
             (true, false) => threads * mc,
         };
-        let packed_a = Shared(working.scratch.a.room::<T>(a_room * kc));
-        let packed_b = Shared(working.scratch.b.room::<T>(nc.min(n.next_multiple_of(nr)) * kc));
-        let tiles = Shared(working.scratch.partial.room::<T>(2 * threads * self.kernels.mr * nr));
+        let b_room = if self.prepacked().is_some() {
+            0
+        } else {
+            nc.min(n.next_multiple_of(nr))
+        };
+        let tiles_room = 2 * threads * self.kernels.mr * nr;
+        let sums_room = self.epilogue.column_sum.as_ref().map_or(0, |_| self.row_blocks() * n);
+        let tiles = working.scratch.partial.room::<T>(tiles_room + sums_room);
+        let pads = Scratchpads {
+            a: Shared(working.scratch.a.room::<T>(a_room * kc)),
+            b: Shared(working.scratch.b.room::<T>(b_room * kc)),
+            tiles: Shared(tiles),
+            sums: Shared(tiles.wrapping_add(tiles_room)),
+        };
         let pool = &mut working.pool;
-        for jc in (0..n).step_by(nc) {
-            let mut pc = 0;
-            loop {
-                let step = Step {
-                    jc,
-                    nc: nc.min(n - jc),
-                    pc,
-                    kc: kc.min(k - pc),
-                };
-                if both {
-                    self.pack_both(pool, step, packed_a, packed_b);
-                    self.split_both(pool, step, packed_a, packed_b, tiles);
-                } else {
-                    self.pack_b(pool, step, packed_b);
-                    self.split_rows(pool, step, packed_a, packed_b, tiles);
-                }
-                pc += kc;
-                if pc >= k {
-                    break;
-                }
+        for step in self.steps() {
+            if both {
+                self.pack_both(pool, step, pads.a, pads.b);
+                self.split_both(pool, step, pads);
+            } else {
+                self.pack_b(pool, step, pads.b);
+                self.split_rows(pool, step, pads);
             }
         }
+        self.add_sums(pads.sums.from(0), self.row_blocks());
+    }
+
+    /// The two outer loops. A sum over nothing is a step too.
+    pub(super) fn steps(&self) -> impl Iterator<Item = Step> {
+        let (Shape { n, k, .. }, Blocking { kc, nc, .. }) = (self.shape, self.blocking);
+        (0..k.max(1)).step_by(kc).flat_map(move |pc| {
+            (0..n).step_by(nc).map(move |jc| Step {
+                jc,
+                nc: nc.min(n - jc),
+                pc,
+                kc: kc.min(k - pc),
+            })
+        })
+    }
+
+    /// The epilogue's column sums, from those of `blocks` blocks of rows, in their order.
+    pub(super) fn add_sums(&self, partial: *const T, blocks: usize) {
+        let Some(sums) = &self.epilogue.column_sum else { return };
+        for j in 0..self.shape.n {
+            let mut sum = T::ZERO;
+            for block in 0..blocks {
+                // SAFETY: each block has a row of n partial sums, which its tasks have written.
+                sum = sum.plus(unsafe { *partial.add(block * self.shape.n + j) });
+            }
+            // SAFETY: n sums (`check`), exclusively borrowed for this call.
+            unsafe { sums.shared_ptr().add(j).write(sum) };
+        }
+    }
+
+    /// Whether A's panels are packed once a step of k and kept for the other blocks of columns.
+    pub(super) fn keeps_a(&self) -> bool {
+        self.shape.n > self.blocking.nc
     }
 
     /// Row panels of a block.
@@ -140,6 +220,7 @@ impl<T: Float> Product<'_, T> {
     fn block(&self, i: usize, col: usize, end: usize) -> Part {
         let first = i * self.in_block();
         Part {
+            block: i,
             first,
             last: (first + self.in_block()).min(self.rows.count),
             col,
@@ -148,7 +229,7 @@ impl<T: Float> Product<'_, T> {
     }
 
     /// Columns split as well as rows: A's and B's panels are all there.
-    fn split_both(&self, pool: &mut Pool, step: Step, a: Shared<T>, b: Shared<T>, tiles: Shared<T>) {
+    fn split_both(&self, pool: &mut Pool, step: Step, pads: Scratchpads<T>) {
         let (nr, row_blocks) = (self.kernels.nr(), self.row_blocks());
         let panels = step.nc.div_ceil(nr);
         // Several runs of columns a thread: the last one to finish is then a small part of the whole.
@@ -157,20 +238,24 @@ impl<T: Float> Product<'_, T> {
             let (block, run) = (task / runs, task % runs);
             let end = ((run + 1) * panels / runs * nr).min(step.nc);
             let part = self.block(block, run * panels / runs * nr, end);
-            let packed = a.from(self.rows.start(part.first) * step.kc);
-            self.part(step, part, packed, b.from(0), self.tile_of(tiles, worker));
+            let packed = pads.a.from(self.rows.start(part.first) * step.kc);
+            self.part(step, part, packed, pads, self.tile_of(pads.tiles, worker));
         });
     }
 
     /// A task is a block of rows.
-    fn split_rows(&self, pool: &mut Pool, step: Step, a: Shared<T>, b: Shared<T>, tiles: Shared<T>) {
+    fn split_rows(&self, pool: &mut Pool, step: Step, pads: Scratchpads<T>) {
         self.each(pool, self.row_blocks(), |block, worker| {
             let part = self.block(block, 0, step.nc);
-            let own = a.from(worker * self.blocking.mc * self.blocking.kc);
-            if self.pack_a {
-                self.pack(part.first, part.last, |i| self.row_panel(step, i, part.first, own));
+            let own = if self.keeps_a() {
+                pads.a.from(self.rows.start(part.first) * step.kc)
+            } else {
+                pads.a.from(worker * self.blocking.mc * self.blocking.kc)
+            };
+            if self.pack_a && (step.jc == 0 || !self.keeps_a()) {
+                self.pack_rows(step, (part.first, part.last), part.first, own);
             }
-            self.part(step, part, own, b.from(0), self.tile_of(tiles, worker));
+            self.part(step, part, own, pads, self.tile_of(pads.tiles, worker));
         });
     }
 
@@ -190,139 +275,45 @@ impl<T: Float> Product<'_, T> {
         }
     }
 
-    /// Row panel `i`, to be packed where panel `first` begins at `to`.
-    fn row_panel(&self, step: Step, i: usize, first: usize, to: *mut T) -> Panel<T> {
-        let (row, height) = (self.rows.start(i), self.rows.height(i));
-        let (line, along) = (self.a.row_stride(), self.a.col_stride());
-        Panel {
-            from: self.a.as_ptr().wrapping_add(row * line + step.pc * along),
-            line,
-            step: along,
-            width: height,
-            depth: step.kc,
-            to: to.wrapping_add((row - self.rows.start(first)) * step.kc),
-            pitch: height,
-        }
-    }
-
-    /// Column panel `j` of B's block, padded to whole vectors, to be packed.
-    fn column_panel(&self, step: Step, j: usize, block: *mut T) -> Panel<T> {
-        let nr = self.kernels.nr();
-        let col = j * nr;
-        let width = nr.min(step.nc - col);
-        let (line, along) = (self.b.col_stride(), self.b.row_stride());
-        Panel {
-            from: self.b.as_ptr().wrapping_add((step.jc + col) * line + step.pc * along),
-            line,
-            step: along,
-            width,
-            depth: step.kc,
-            to: block.wrapping_add(col * step.kc),
-            pitch: width.next_multiple_of(self.kernels.lanes),
-        }
-    }
-
-    /// Packs panels `first..end`, [`TOGETHER`] at a time.
-    fn pack(&self, first: usize, end: usize, panel: impl Fn(usize) -> Panel<T>) {
-        let mut from = first;
-        while from < end {
-            let count = TOGETHER.min(end - from);
-            let mut panels = [panel(from); TOGETHER];
-            for (i, slot) in panels.iter_mut().enumerate().take(count) {
-                *slot = panel(from + i);
-            }
-            T::run_on(self.isa, Panels(&panels[..count]));
-            from += count;
-        }
-    }
-
-    /// Whether column panel `j` is read from packed memory.
-    fn is_packed(&self, step: Step, j: usize) -> bool {
-        self.pack_b
-            || !(step.nc - j * self.kernels.nr()).is_multiple_of(self.kernels.lanes)
-                && (j + 1) * self.kernels.nr() > step.nc
-    }
-
-    /// The first of B's panels that is packed.
-    fn first_packed(&self, step: Step) -> usize {
-        let panels = step.nc.div_ceil(self.kernels.nr());
-        match (self.pack_b, self.is_packed(step, panels - 1)) {
-            (true, _) => 0,
-            (false, true) => panels - 1,
-            (false, false) => panels,
-        }
-    }
-
-    fn pack_b(&self, pool: &mut Pool, step: Step, b: Shared<T>) {
-        let (first, panels) = (self.first_packed(step), step.nc.div_ceil(self.kernels.nr()));
-        self.each(pool, (panels - first).div_ceil(TOGETHER), |task, _| {
-            let from = first + task * TOGETHER;
-            self.pack(from, panels.min(from + TOGETHER), |j| {
-                self.column_panel(step, j, b.from(0))
-            });
-        });
-    }
-
-    fn pack_both(&self, pool: &mut Pool, step: Step, a: Shared<T>, b: Shared<T>) {
-        let (first, panels) = (self.first_packed(step), step.nc.div_ceil(self.kernels.nr()));
-        // Small tasks here: this phase is short, and its end is waited for. Half a group of panels each.
-        let group = TOGETHER / 2;
-        let of_b = (panels - first).div_ceil(group);
-        let of_a = if self.pack_a {
-            self.rows.count.div_ceil(group)
-        } else {
-            0
-        };
-        self.each(pool, of_a + of_b, |task, _| {
-            if task >= of_a {
-                let from = first + (task - of_a) * group;
-                self.pack(from, panels.min(from + group), |j| {
-                    self.column_panel(step, j, b.from(0))
-                });
-            } else {
-                let end = self.rows.count.min((task + 1) * group);
-                self.pack(task * group, end, |i| self.row_panel(step, i, 0, a.from(0)));
-            }
-        });
-    }
-
     /// The two inner loops.
-    fn part(&self, step: Step, part: Part, a: *const T, b: *const T, tile: *mut T) {
+    fn part(&self, step: Step, part: Part, a: *const T, pads: Scratchpads<T>, tile: *mut T) {
         let nr = self.kernels.nr();
         let first = step.pc == 0;
         let last = step.pc + step.kc >= self.shape.k;
         let beta = if first { self.beta } else { T::ONE };
         let long = self.epilogue.is_long();
+        let block_of_b = self.block_of_b(step, pads.b);
+        // Where A lies, if it isn't packed.
+        let unpacked = self.a.matrix().filter(|_| !self.pack_a);
         for col in (part.col..part.end).step_by(nr) {
             let width = nr.min(part.end - col);
             let column = self.kernels.column(width);
-            let (b, b_row) = if self.is_packed(step, col / nr) {
-                (
-                    b.wrapping_add(col * step.kc),
+            let (b, b_row) = match self.b.matrix() {
+                Some(b) if !self.is_packed(step, col / nr) => (
+                    b.as_ptr().wrapping_add(step.pc * b.row_stride() + step.jc + col),
+                    b.row_stride(),
+                ),
+                _ => (
+                    block_of_b.wrapping_add(col * step.kc),
                     width.next_multiple_of(self.kernels.lanes),
-                )
-            } else {
-                let from = self
-                    .b
-                    .as_ptr()
-                    .wrapping_add(step.pc * self.b.row_stride() + step.jc + col);
-                (from, self.b.row_stride())
+                ),
             };
-            let (row_stride, col_stride) = (self.a.row_stride(), self.a.col_stride());
-            let form = match (self.pack_a, self.is_packed(step, col / nr)) {
-                (true, true) => PACKED,
-                (false, _) if row_stride != 1 => STRIDED,
+            let form = match (unpacked, self.is_packed(step, col / nr)) {
+                (None, true) => PACKED,
+                (Some(a), _) if a.row_stride() != 1 => STRIDED,
                 _ => UNIT,
             };
+            let sums = self.sums_of(part.block, step.jc + col, width, pads.sums, last);
             let mut row = self.rows.start(part.first);
             let mut packed = a;
             for i in part.first..part.last {
                 let height = self.rows.height(i);
-                let (a, a_row, a_col) = if self.pack_a {
-                    (packed, 1, height)
-                } else {
-                    let from = self.a.as_ptr().wrapping_add(row * row_stride + step.pc * col_stride);
-                    (from, row_stride, col_stride)
+                let (a, a_row, a_col) = match unpacked {
+                    None => (packed, 1, height),
+                    Some(a) => {
+                        let from = row * a.row_stride() + step.pc * a.col_stride();
+                        (a.as_ptr().wrapping_add(from), a.row_stride(), a.col_stride())
+                    }
                 };
                 packed = packed.wrapping_add(height * step.kc);
                 let c = self.c.wrapping_add(row * self.c_row + (step.jc + col) * self.c_col);
@@ -355,7 +346,7 @@ impl<T: Float> Product<'_, T> {
                     unsafe { run(&work) };
                     if last && long {
                         let at = (row, step.jc + col);
-                        T::run_on(self.isa, self.epilogue.on_tile(c, c_row, at, (height, width)));
+                        T::run_on(self.isa, self.epilogue.on_tile((c, c_row), at, (height, width), sums));
                     }
                     row += height;
                     continue;
@@ -364,10 +355,23 @@ impl<T: Float> Product<'_, T> {
                 (work.c, work.c_row, work.beta, work.finish) = (spare, nr, T::ZERO, Finish::NONE);
                 // SAFETY: as above, with a tile of scratch for C.
                 unsafe { run(&work) };
-                self.scatter(spare, c, (height, width), beta, last.then_some((row, step.jc + col)));
+                let at = last.then_some((row, step.jc + col));
+                self.scatter((spare, sums), c, (height, width), beta, at);
                 row += height;
             }
         }
+    }
+
+    /// Where the column sums of a tile go: `width` zeros in the row of its block; null where none are asked for or due.
+    pub(super) fn sums_of(&self, block: usize, col: usize, width: usize, sums: Shared<T>, last: bool) -> *mut T {
+        if self.epilogue.column_sum.is_none() || !last {
+            return std::ptr::null_mut();
+        }
+        let sums = sums.from(block * self.shape.n + col);
+        // SAFETY: inside the block's row of n sums; these columns of it are this task's alone.
+        unsafe { std::slice::from_raw_parts_mut(sums.cast::<std::mem::MaybeUninit<T>>(), width) }
+            .fill(std::mem::MaybeUninit::new(T::ZERO));
+        sums
     }
 
     /// What the micro-kernel does of the epilogue for the tile at (row, col): all of it, or the bias of a long one.
@@ -395,7 +399,14 @@ impl<T: Float> Product<'_, T> {
 
     /// A tile of scratch goes to a C whose columns are not neighbours, element by element; `epilogue_at` names the
     /// tile's place where its epilogue is due.
-    fn scatter(&self, tile: *mut T, c: *mut T, used: (usize, usize), beta: T, epilogue_at: Option<(usize, usize)>) {
+    fn scatter(
+        &self,
+        (tile, sums): (*mut T, *mut T),
+        c: *mut T,
+        used: (usize, usize),
+        beta: T,
+        epilogue_at: Option<(usize, usize)>,
+    ) {
         let nr = self.kernels.nr();
         let place = |i: usize, j: usize| {
             (
@@ -421,7 +432,7 @@ impl<T: Float> Product<'_, T> {
         if let Some(at) = epilogue_at
             && self.epilogue.has_function()
         {
-            T::run_on(self.isa, self.epilogue.on_tile(tile, nr, at, used));
+            T::run_on(self.isa, self.epilogue.on_tile((tile, nr), at, used, sums));
         }
         for i in 0..used.0 {
             for j in 0..used.1 {

@@ -135,6 +135,7 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
         unsafe { steps::<T, S, MR, NV, FORM, 1>(s, &mut at, &mut acc) };
     }
     let last = s.first(tile.nr - (NV - 1) * S::LANES);
+    let whole = tile.nr == NV * S::LANES;
     let alpha = s.splat(tile.alpha);
     // SAFETY: the caller's promise about C, the epilogue's operands and `spill`.
     unsafe {
@@ -146,7 +147,7 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
                     // max(floor, x) and not max(x, floor): NaN must come through.
                     row[j] = s.max(floor, s.mul_add(alpha, row[j], bias[j]));
                 }
-                store_row::<T, S, NV>(s, tile.c.add(i * tile.c_row), last, row);
+                store_row::<T, S, NV>(s, tile.c.add(i * tile.c_row), (!whole).then_some(last), row);
             }
         } else if tile.finish.is_none() {
             let beta = s.splat(tile.beta);
@@ -156,7 +157,7 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
                 for j in 0..NV {
                     row[j] = s.mul_add(alpha, acc[i][j], s.mul(beta, row[j]));
                 }
-                store_row::<T, S, NV>(s, c, last, row);
+                store_row::<T, S, NV>(s, c, (!whole).then_some(last), row);
             }
         } else {
             for i in 0..MR {
@@ -300,6 +301,7 @@ unsafe fn steps<T: Float, S: Simd<T>, const MR: usize, const NV: usize, const FO
 #[inline(always)]
 unsafe fn finish_tile<T: Float, S: Simd<T>, const NV: usize>(s: S, tile: &Tile<T>, rows: usize) {
     let last = s.first(tile.nr - (NV - 1) * S::LANES);
+    let whole = tile.nr == NV * S::LANES;
     let finish = &tile.finish;
     let (alpha, beta, zero) = (s.splat(tile.alpha), s.splat(tile.beta), s.splat(T::ZERO));
     // SAFETY: the caller's promises: rows of C and of the saved outputs, `spill`, and `nr` values of bias.
@@ -326,7 +328,7 @@ unsafe fn finish_tile<T: Float, S: Simd<T>, const NV: usize>(s: S, tile: &Tile<T
                     row[j] = s.select(s.gt(saved[j], zero), row[j], zero);
                 }
             }
-            store_row::<T, S, NV>(s, c, last, row);
+            store_row::<T, S, NV>(s, c, (!whole).then_some(last), row);
         }
     }
 }
@@ -360,14 +362,18 @@ unsafe fn load_row<T: Float, S: Simd<T>, const NV: usize>(s: S, p: *const T, las
     row
 }
 
-/// NV vectors of a row to memory, the last one masked.
+/// NV vectors of a row to memory, the last one masked if there is a mask: on AMD a masked store costs a dozen plain ones.
 #[inline(always)]
-unsafe fn store_row<T: Float, S: Simd<T>, const NV: usize>(s: S, p: *mut T, last: S::M, row: [S::V; NV]) {
+unsafe fn store_row<T: Float, S: Simd<T>, const NV: usize>(s: S, p: *mut T, last: Option<S::M>, row: [S::V; NV]) {
     // SAFETY: the caller vouches for the row.
     unsafe {
         for j in 0..NV - 1 {
             s.store(p.add(j * S::LANES), row[j]);
         }
-        s.store_masked(p.add((NV - 1) * S::LANES), last, row[NV - 1]);
+        let p = p.add((NV - 1) * S::LANES);
+        match last {
+            None => s.store(p, row[NV - 1]),
+            Some(last) => s.store_masked(p, last, row[NV - 1]),
+        }
     }
 }

@@ -8,31 +8,33 @@ mod dots;
 mod epilogue;
 mod loops;
 mod microkernel;
+mod operand;
 mod pack;
+mod packed_b;
+mod panels;
 mod plan;
 mod table;
 
 pub use epilogue::Epilogue;
+pub use operand::{Bytes, Operand};
+pub use packed_b::PackedB;
 pub(crate) use plan::Caches;
 pub use plan::{Blocking, Shape, Work};
 pub use table::MicroKernel;
 pub(crate) use table::{KERNELS_F32, KERNELS_F64, Kernels};
 
 use crate::{Context, ContextError, Float, Isa, MatMut, MatRef, ShapeError, Threads};
-use loops::Product;
-use plan::RowPanels;
-
-/// Multiply-adds below which one thread works alone: waking a worker that spins costs about a microsecond and the two
-/// barriers of a product as much again, so that two threads broke even near 100 x 100 x 100 here.
-const ALONE_BELOW: usize = 1 << 20;
+pub(crate) use loops::Product;
 
 /// A product prepared for one shape and anything smaller. Keeps its context; a run allocates nothing once warm.
 #[derive(Debug, Clone)]
 pub struct Plan<T: Float> {
     ctx: Context,
     shape: Shape,
-    kernels: Kernels<T>,
+    element: PhantomData<T>,
 }
+
+use std::marker::PhantomData;
 
 impl Context {
     /// `C <- epilogue(alpha * A * B + beta * C)`. With beta = 0, C is never read. C is m x n, A m x k, B k x n.
@@ -41,25 +43,25 @@ impl Context {
     ///
     /// # Errors
     /// When shapes don't fit; the message prints them all.
-    pub fn gemm<T: Float>(
+    pub fn gemm<'a, T: Float>(
         &self,
         alpha: T,
-        a: MatRef<'_, T>,
-        b: MatRef<'_, T>,
+        a: impl Into<Operand<'a, T>>,
+        b: impl Into<Operand<'a, T>>,
         beta: T,
-        c: MatMut<'_, T>,
-        epilogue: Epilogue<'_, T>,
+        c: MatMut<'a, T>,
+        epilogue: Epilogue<'a, T>,
     ) -> Result<(), ShapeError> {
         let call = Call {
             alpha,
-            a,
-            b,
+            a: a.into(),
+            b: b.into(),
             beta,
             c,
             epilogue,
         };
-        let shape = call.validate()?;
-        call.run(self, Kernels::of(self.isa()), shape);
+        let shape = call.validate(self)?;
+        call.run(self, shape);
         Ok(())
     }
 
@@ -68,7 +70,7 @@ impl Context {
         Plan {
             ctx: self.clone(),
             shape,
-            kernels: Kernels::of(self.isa()),
+            element: PhantomData,
         }
     }
 }
@@ -78,31 +80,31 @@ impl<T: Float> Plan<T> {
     ///
     /// # Errors
     /// When shapes don't fit each other or exceed the plan.
-    pub fn run(
+    pub fn run<'a>(
         &self,
         alpha: T,
-        a: MatRef<'_, T>,
-        b: MatRef<'_, T>,
+        a: impl Into<Operand<'a, T>>,
+        b: impl Into<Operand<'a, T>>,
         beta: T,
-        c: MatMut<'_, T>,
-        epilogue: Epilogue<'_, T>,
+        c: MatMut<'a, T>,
+        epilogue: Epilogue<'a, T>,
     ) -> Result<(), ShapeError> {
         let call = Call {
             alpha,
-            a,
-            b,
+            a: a.into(),
+            b: b.into(),
             beta,
             c,
             epilogue,
         };
-        let (got, most) = (call.validate()?, self.shape);
+        let (got, most) = (call.validate(&self.ctx)?, self.shape);
         if got.m > most.m || got.n > most.n || got.k > most.k {
             return Err(ShapeError::Plan {
                 planned: (most.m, most.n, most.k),
                 got: (got.m, got.n, got.k),
             });
         }
-        call.run(&self.ctx, self.kernels, got);
+        call.run(&self.ctx, got);
         Ok(())
     }
 
@@ -115,35 +117,45 @@ impl<T: Float> Plan<T> {
 /// The arguments of one call.
 struct Call<'a, T> {
     alpha: T,
-    a: MatRef<'a, T>,
-    b: MatRef<'a, T>,
+    a: Operand<'a, T>,
+    b: Operand<'a, T>,
     beta: T,
     c: MatMut<'a, T>,
     epilogue: Epilogue<'a, T>,
 }
 
 impl<T: Float> Call<'_, T> {
-    fn validate(&self) -> Result<Shape, ShapeError> {
-        let (a, b, c) = (self.a, self.b, &self.c);
-        let shape = Shape {
-            m: a.rows(),
-            n: b.cols(),
-            k: a.cols(),
-        };
-        if b.rows() != shape.k || c.rows() != shape.m || c.cols() != shape.n {
-            let (a, b, c) = ((a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
+    fn validate(&self, ctx: &Context) -> Result<Shape, ShapeError> {
+        let (a, b, c) = (self.a.size(), self.b.size(), (self.c.rows(), self.c.cols()));
+        let shape = Shape { m: a.0, n: b.1, k: a.1 };
+        if b.0 != shape.k || c != (shape.m, shape.n) {
             return Err(ShapeError::Product { a, b, c });
+        }
+        if let Operand::Packed(_) = self.a {
+            return Err(ShapeError::PackedA);
+        }
+        if let Operand::Packed(packed) = self.b
+            && packed.isa != ctx.isa()
+        {
+            return Err(ShapeError::PackedFor {
+                packed: packed.isa,
+                context: ctx.isa(),
+            });
         }
         self.epilogue.check(shape)?;
         Ok(shape)
     }
 
-    fn run(mut self, ctx: &Context, kernels: Kernels<T>, shape: Shape) {
+    fn run(mut self, ctx: &Context, shape: Shape) {
         let (mut a, mut b, mut shape) = (self.a, self.b, shape);
         let (mut c_row, mut c_col) = (self.c.row_stride(), self.c.col_stride());
-        if c_col != 1 && c_row == 1 && self.epilogue.is_none() {
+        if c_col != 1
+            && c_row == 1
+            && self.epilogue.is_none()
+            && let (Some(a_transposed), Some(b_transposed)) = (a.transposed(), b.transposed())
+        {
             // Column-major C is the row-major product of the transposes.
-            (a, b) = (b.transposed(), a.transposed());
+            (a, b) = (b_transposed, a_transposed);
             (c_row, c_col) = (c_col, c_row);
             shape = Shape {
                 m: shape.n,
@@ -151,36 +163,11 @@ impl<T: Float> Call<'_, T> {
                 k: shape.k,
             };
         }
-        let injected = ctx.blocking().map(|blocking| blocking.at_least(&kernels));
-        let forced = injected.is_some();
-        let alone = shape.m.saturating_mul(shape.n).saturating_mul(shape.k) < ALONE_BELOW && !forced;
-        let product = Product {
-            isa: ctx.isa(),
-            kernels,
-            blocking: injected.unwrap_or_else(|| Blocking::new(shape, &kernels, ctx.caches())),
-            shape,
-            rows: RowPanels::new(shape.m, kernels.mr),
-            threads: if alone { 1 } else { ctx.threads().get() },
-            forced,
-            // An operand is copied when it is read often enough to pay for it. Each panel of A is read once a panel of
-            // B and the other way round.
-            pack_a: forced || shape.n > 3 * kernels.nr() || (a.row_stride() != 1 && a.col_stride() != 1),
-            pack_b: forced || b.col_stride() != 1 || shape.m > 4 * kernels.mr,
-            alpha: self.alpha,
-            beta: self.beta,
-            a,
-            b,
-            c: self.c.as_mut_ptr(),
-            c_row,
-            c_col,
-            epilogue: self.epilogue,
-        };
-        let mut working = ctx.working();
-        if product.is_dots() {
-            product.run_dots(&mut working)
-        } else {
-            product.run(&mut working)
-        }
+        let mut product = Product::new(ctx, shape, a, b);
+        (product.alpha, product.beta) = (self.alpha, self.beta);
+        (product.c, product.c_row, product.c_col) = (self.c.as_mut_ptr(), c_row, c_col);
+        product.epilogue = self.epilogue;
+        T::multiply(&product, &mut ctx.working());
     }
 }
 

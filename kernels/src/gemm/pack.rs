@@ -12,7 +12,7 @@
 //! of LANES x LANES are transposed in registers; else elements are copied one by one.
 
 use crate::Float;
-use crate::simd::{Block, Kernel, Simd};
+use crate::simd::{Block, Kernel, Simd, Target};
 
 /// One panel to be packed.
 #[derive(Debug, Clone, Copy)]
@@ -69,11 +69,11 @@ impl<T: Float> Kernel<T> for Panels<'_, T> {
 }
 
 impl<T: Float> Panel<T> {
-    /// Vector by vector of lines.
+    /// Vector by vector of lines, the last vector first: what it writes beyond its step belongs to the next step's first
+    /// lines, which are written after it.
     #[inline(always)]
     fn each<S: Simd<T>>(&self, s: S) {
-        let mut line = 0;
-        while line < self.pitch {
+        for line in (0..self.pitch).step_by(S::LANES).rev() {
             let keep = (self.pitch - line).min(S::LANES);
             let width = self.width.saturating_sub(line).min(S::LANES);
             // SAFETY: lines `line .. line + width` of the operand, elements `line .. line + keep` of every step of the
@@ -85,7 +85,6 @@ impl<T: Float> Panel<T> {
                     self.gather(line, width, keep);
                 }
             }
-            line += S::LANES;
         }
     }
 
@@ -105,11 +104,13 @@ impl<T: Float> Panel<T> {
             }
             while line < self.pitch {
                 let (read, write) = (self.width.saturating_sub(line), self.pitch - line);
-                s.store_masked(
-                    to.add(line),
-                    s.first(write),
-                    s.load_masked(from.wrapping_add(line), s.first(read)),
-                );
+                let x = s.load_masked(from.wrapping_add(line), s.first(read));
+                // What goes beyond this step is written again with the next one.
+                if p * self.pitch + line + S::LANES <= self.depth * self.pitch {
+                    s.store(to.add(line), x);
+                } else {
+                    s.store_masked(to.add(line), s.first(write), x);
+                }
                 line += S::LANES;
             }
         }
@@ -118,7 +119,7 @@ impl<T: Float> Panel<T> {
     /// LANES steps at a time.
     #[inline(always)]
     unsafe fn transpose<S: Simd<T>>(&self, s: S, line: usize, width: usize, keep: usize) {
-        let keep = s.first(keep);
+        let end = self.to.wrapping_add(self.depth * self.pitch);
         let mut p = 0;
         while p < self.depth {
             let cols = (self.depth - p).min(S::LANES);
@@ -131,7 +132,8 @@ impl<T: Float> Panel<T> {
                     rows: width,
                     cols,
                 };
-                s.transpose(block, self.to.add(p * self.pitch + line), self.pitch, keep);
+                let to = self.to.add(p * self.pitch + line);
+                s.transpose(block, Target::in_panel(to, self.pitch, keep, S::LANES, end));
             }
             p += S::LANES;
         }

@@ -4,22 +4,32 @@
 //! The second and first caches change places against BLIS's model [1]: a block of B stays in L2, two panels of A at a
 //! time pass through L1, and the innermost loop walks along the rows of C. With s bytes an element:
 //! ```text
-//! kc x nc x s = L2 / 2, kc = nc where the sizes allow     a block of B; C and A's source have the other half
+//! kc x nc x s = L2 / 2, nc = 256 where kc <= 512 allows   a block of B; C and A's source have the other half
 //! mc = 2 MR                                               what a thread packs of A before it multiplies
 //! ```
 //! C is then touched in long runs along few rows, which the hardware's prefetcher follows and few TLB entries cover,
 //! and only k / kc times in all. Measured against a block of A in L2 and a block of B in L3 (mc = 112, kc = 256, nc =
 //! 4096), on a core with 2 MiB of L2: 211 to 198 GFLOP/s at 1024 cubed, 206 to 199 at 2048. A block of B that fills all
-//! of L2 lost 10 percent.
+//! of L2 lost 10 percent. Deep blocks beat square ones on a core with 1 MiB (Zen 4): kc = 512, nc = 256 against 342 and
+//! 352 gave 3 percent at 1024 and 2 at 1500. Where C is wider than a block, A's panels are packed once a step of k and kept
+//! for all blocks of B: packed again for each, 2048 cubed lost 5 percent.
 //!
 //! Blocks are evened out: k = 784 makes two of 392 and not one of 512 and one of 272. They depend on shape and caches
 //! alone, never on the number of threads. Rows are dealt out evenly too: m = 32 makes panels of 11, 11 and 10 rows and
 //! not of 14, 14 and 4, whose sums would not cover the FMA's latency.
 //!
+//! # What is packed
+//! An operand is copied when it is read often enough to pay for it: each panel of A is read once a panel of B and the
+//! other way round. How often that is depends on the CPU. On Sapphire Rapids, A read where it lies costs the
+//! micro-kernel 10 to 25 percent, and B pays from 64 rows on. Zen 4 makes a 512-bit FMA from two halves, so that loads have
+//! time to spare, and stores of packed panels cost it more: nothing packed gave 98 percent of the peak at (256, 256, 784)
+//! against 94 with both packed, and 97 against 93 at 256 cubed. There, A is packed only where its rows fall on each
+//! other in L1, and B where it is larger than the cache that it is read from again and again.
+//!
 //! [1] T. M. Low et al., "Analytical Modeling Is Enough for High-Performance BLIS", ACM TOMS 43(2), 2016.
 
 use super::table::Kernels;
-use crate::{Float, Isa};
+use crate::{Float, Isa, MatRef};
 
 /// Cache blocks, in elements. Can be injected with [`crate::Context::with_blocking`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +53,13 @@ pub struct Shape {
     pub k: usize,
 }
 
-/// Caches in bytes, as the CPU claims them; common sizes where it claims nothing.
+/// Caches in bytes, as the CPU claims them, and what is known of its loads; common values where it claims nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Caches {
     /// The second level, of one core.
     pub l2: usize,
+    /// Reading operands where they lie costs the micro-kernel next to nothing (AMD).
+    pub reads_in_place: bool,
 }
 
 impl Caches {
@@ -55,6 +67,12 @@ impl Caches {
     pub(crate) fn detect() -> Self {
         #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
         let mut l2 = 512 << 10;
+        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
+        let mut reads_in_place = false;
+        #[cfg(target_arch = "x86_64")]
+        if let Some(vendor) = raw_cpuid::CpuId::new().get_vendor_info() {
+            reads_in_place = vendor.as_str() == "AuthenticAMD";
+        }
         #[cfg(target_arch = "x86_64")]
         if let Some(mut caches) = raw_cpuid::CpuId::new().get_cache_parameters()
             && let Some(cache) = caches.find(|cache| cache.level() == 2)
@@ -64,6 +82,7 @@ impl Caches {
         }
         Self {
             l2: l2.clamp(128 << 10, 4 << 20),
+            reads_in_place,
         }
     }
 }
@@ -86,7 +105,7 @@ impl Blocking {
                 nc: shape.n.next_multiple_of(kernels.nr()),
             };
         }
-        let kc = elements.isqrt().clamp(128, 512);
+        let kc = (elements / 256).clamp(128, 512);
         // A quarter more is better than a second, shallow block.
         let kc = even(shape.k, kc + kc / 4, 1);
         let nc = even(shape.n, (elements / kc).max(kernels.nr()), kernels.nr());
@@ -137,6 +156,40 @@ impl RowPanels {
     /// Rows of panel `i`.
     pub(crate) fn height(&self, i: usize) -> usize {
         self.low + usize::from(i < self.higher)
+    }
+}
+
+/// Rows of C up to which B is not worth a copy.
+const FEW_ROWS: usize = 56;
+
+impl Caches {
+    /// Whether A, to be multiplied by n columns, is copied into panels first.
+    pub(crate) fn packs_a<T: Float>(self, a: MatRef<'_, T>, n: usize, kernels: &Kernels<T>) -> bool {
+        if a.row_stride() != 1 && a.col_stride() != 1 {
+            return true;
+        }
+        if !self.reads_in_place {
+            return n > 3 * kernels.nr();
+        }
+        // Rows a multiple of a page apart, or nearly, are MR lines in one set of L1.
+        let offset = a.row_stride() * size_of::<T>() % 4096;
+        a.row_stride() != 1 && n > kernels.nr() && a.rows() >= 8 && offset.min(4096 - offset) < 32
+    }
+
+    /// Whether B, k x n, to be multiplied by m rows, is copied into panels first.
+    pub(crate) fn packs_b<T: Float>(self, b: MatRef<'_, T>, m: usize, kernels: &Kernels<T>) -> bool {
+        if b.col_stride() != 1 {
+            return true;
+        }
+        // Rows of a panel of one line each are too short for the prefetcher to follow them from L2.
+        let lasting = if !self.reads_in_place {
+            0
+        } else if kernels.nr() * size_of::<T>() > 64 {
+            self.l2
+        } else {
+            self.l2 / 8
+        };
+        m > FEW_ROWS && b.rows() * b.cols() * size_of::<T>() > lasting
     }
 }
 
@@ -191,7 +244,11 @@ mod tests {
         {
             let kernels = Kernels::<f32>::of(isa);
             for k in [1, 20, 784, 1024, 1025, 8192] {
-                let b = Blocking::new::<f32>(Shape { m: 1025, n: 1031, k }, &kernels, Caches { l2 });
+                let caches = Caches {
+                    l2,
+                    reads_in_place: false,
+                };
+                let b = Blocking::new::<f32>(Shape { m: 1025, n: 1031, k }, &kernels, caches);
                 assert!(b.mc.is_multiple_of(kernels.mr) && b.nc.is_multiple_of(kernels.nr()));
                 assert!(b.kc * b.nc * 4 <= l2 * 3 / 4, "{b:?} for {l2} bytes");
                 assert!(

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, Kernel, Simd};
+use super::{Arithmetic, Block, Kernel, Simd, Target};
 use crate::Float;
 
 /// Proof that the CPU has AVX2 and FMA.
@@ -47,6 +47,29 @@ impl Avx2 {
 static FIRST_32: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 static FIRST_64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
+/// The upper half onto the lower, until one lane is left: the order of `halves`.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn sum_8_f32(a: __m256) -> f32 {
+    let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+}
+
+/// As [`sum_8_f32`].
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn sum_4_f64(a: __m256d) -> f64 {
+    let two = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd::<1>(a));
+    _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+}
+
 /// Eight bytes as f32.
 ///
 /// # Safety
@@ -75,50 +98,18 @@ macro_rules! avx2 {
         $t:ident, $lanes:literal, $vector:ident, $first:ident, splat $splat:ident, zero $zero:ident, load $load:ident, store $store:ident,
         stream $stream:ident, maskload $maskload:ident, maskstore $maskstore:ident, to_int $to_int:ident, from_int $from_int:ident,
         add $add:ident, sub $sub:ident, mul $mul:ident, div $div:ident, fma $fma:ident, max $max:ident, min $min:ident,
-        sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident, transpose $transpose:ident,
+        sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident, transpose $transpose:ident, sum $sum:path,
         and $and:ident, or $or:ident, andnot $andnot:ident, movemask $movemask:ident, first_lane $first_lane:ident,
         bits $bits:ident, mantissa $mantissa:literal, bias $bias:literal, shl $shl:ident, shr $shr:ident, addi $addi:ident, subi $subi:ident,
         splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident
     ) => {
-        impl Simd<$t> for Avx2 {
-            const LANES: usize = $lanes;
+        impl Arithmetic<$t> for Avx2 {
             type V = $vector;
             type M = $vector;
-
             #[inline(always)]
             fn splat(self, x: $t) -> $vector {
                 // SAFETY: the token proves the features (so below, wherever nothing else is said).
                 unsafe { $splat(x) }
-            }
-            #[inline(always)]
-            unsafe fn load(self, p: *const $t) -> $vector {
-                // SAFETY: the caller vouches for the memory.
-                unsafe { $load(p) }
-            }
-            #[inline(always)]
-            unsafe fn store(self, p: *mut $t, v: $vector) {
-                // SAFETY: the caller vouches for the memory.
-                unsafe { $store(p, v) }
-            }
-            #[inline(always)]
-            unsafe fn stream(self, p: *mut $t, v: $vector) {
-                // SAFETY: the caller vouches for the memory and its alignment.
-                unsafe { $stream(p, v) }
-            }
-            #[inline(always)]
-            fn first(self, n: usize) -> $vector {
-                // SAFETY: LANES - n lies in 0..=LANES, and the table has 2 * LANES entries.
-                unsafe { $load($first.as_ptr().add($lanes - n.min($lanes)).cast()) }
-            }
-            #[inline(always)]
-            unsafe fn load_masked(self, p: *const $t, m: $vector) -> $vector {
-                // SAFETY: the caller vouches for the lanes in m; a masked load touches no other.
-                unsafe { $maskload(p, $to_int(m)) }
-            }
-            #[inline(always)]
-            unsafe fn store_masked(self, p: *mut $t, m: $vector, v: $vector) {
-                // SAFETY: the caller vouches for the lanes in m; a masked store touches no other.
-                unsafe { $maskstore(p, $to_int(m), v) }
             }
             #[inline(always)]
             fn add(self, a: $vector, b: $vector) -> $vector {
@@ -181,21 +172,6 @@ macro_rules! avx2 {
                 unsafe { $blend(b, a, m) }
             }
             #[inline(always)]
-            unsafe fn transpose(self, from: Block<$t>, to: *mut $t, pitch: usize, keep: $vector) {
-                let mut rows = [<Self as Simd<$t>>::splat(self, 0.0); $lanes];
-                for i in 0..$lanes {
-                    // SAFETY: the caller vouches for the block.
-                    rows[i] = unsafe { from.load(self, i) };
-                }
-                let columns = $transpose(self, rows);
-                for p in 0..$lanes {
-                    if p < from.cols {
-                        // SAFETY: the caller vouches for `cols` rows of the lanes in keep.
-                        unsafe { self.store_masked(to.add(p * pitch), keep, columns[p]) };
-                    }
-                }
-            }
-            #[inline(always)]
             fn abs(self, a: $vector) -> $vector {
                 // SAFETY: as in splat.
                 unsafe { $andnot($splat(-0.0), a) }
@@ -236,6 +212,60 @@ macro_rules! avx2 {
                     )
                 }
             }
+        }
+
+        impl Simd<$t> for Avx2 {
+            const LANES: usize = $lanes;
+            #[inline(always)]
+            unsafe fn load(self, p: *const $t) -> $vector {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { $load(p) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t, v: $vector) {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { $store(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn stream(self, p: *mut $t, v: $vector) {
+                // SAFETY: the caller vouches for the memory and its alignment.
+                unsafe { $stream(p, v) }
+            }
+            #[inline(always)]
+            fn first(self, n: usize) -> $vector {
+                // SAFETY: LANES - n lies in 0..=LANES, and the table has 2 * LANES entries.
+                unsafe { $load($first.as_ptr().add($lanes - n.min($lanes)).cast()) }
+            }
+            #[inline(always)]
+            unsafe fn load_masked(self, p: *const $t, m: $vector) -> $vector {
+                // SAFETY: the caller vouches for the lanes in m; a masked load touches no other.
+                unsafe { $maskload(p, $to_int(m)) }
+            }
+            #[inline(always)]
+            unsafe fn store_masked(self, p: *mut $t, m: $vector, v: $vector) {
+                // SAFETY: the caller vouches for the lanes in m; a masked store touches no other.
+                unsafe { $maskstore(p, $to_int(m), v) }
+            }
+            #[inline(always)]
+            unsafe fn transpose(self, from: Block<$t>, to: Target<$t>) {
+                let mut rows = [<Self as Arithmetic<$t>>::splat(self, 0.0); $lanes];
+                for i in 0..$lanes {
+                    // SAFETY: the caller vouches for the block.
+                    rows[i] = unsafe { from.load(self, i) };
+                }
+                let columns = $transpose(self, rows);
+                let keep = <Self as Simd<$t>>::first(self, to.keep);
+                for p in 0..$lanes {
+                    // SAFETY: the caller vouches for `cols` rows, whole or of the lanes in keep.
+                    unsafe {
+                        if p < from.cols.min(to.whole) {
+                            self.store(to.data.add(p * to.pitch), columns[p]);
+                        } else if p < from.cols {
+                            self.store_masked(to.data.add(p * to.pitch), keep, columns[p]);
+                        }
+                    }
+                }
+            }
             #[inline(always)]
             fn mask_bits(self, m: $vector) -> u32 {
                 // SAFETY: as in splat.
@@ -258,10 +288,8 @@ macro_rules! avx2 {
             }
             #[inline(always)]
             fn sum(self, a: $vector) -> $t {
-                let mut lanes = [0.0; $lanes];
-                // SAFETY: the array holds LANES elements.
-                unsafe { $store(lanes.as_mut_ptr(), a) };
-                super::halves(lanes, |x, y| x + y)
+                // SAFETY: as in splat.
+                unsafe { $sum(a) }
             }
             #[inline(always)]
             fn largest(self, a: $vector) -> $t {
@@ -321,7 +349,7 @@ avx2!(
     f32, 8, __m256, FIRST_32, splat _mm256_set1_ps, zero _mm256_setzero_ps, load _mm256_loadu_ps, store _mm256_storeu_ps,
     stream _mm256_stream_ps, maskload _mm256_maskload_ps, maskstore _mm256_maskstore_ps, to_int _mm256_castps_si256, from_int _mm256_castsi256_ps,
     add _mm256_add_ps, sub _mm256_sub_ps, mul _mm256_mul_ps, div _mm256_div_ps, fma _mm256_fmadd_ps, max _mm256_max_ps, min _mm256_min_ps,
-    sqrt _mm256_sqrt_ps, round _mm256_round_ps, cmp _mm256_cmp_ps, blend _mm256_blendv_ps, transpose transpose_8x8,
+    sqrt _mm256_sqrt_ps, round _mm256_round_ps, cmp _mm256_cmp_ps, blend _mm256_blendv_ps, transpose transpose_8x8, sum sum_8_f32,
     and _mm256_and_ps, or _mm256_or_ps, andnot _mm256_andnot_ps, movemask _mm256_movemask_ps, first_lane _mm256_cvtss_f32,
     bits i32, mantissa 23, bias 127.0, shl _mm256_slli_epi32, shr _mm256_srli_epi32, addi _mm256_add_epi32, subi _mm256_sub_epi32,
     splati _mm256_set1_epi32, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 eight_bytes
@@ -330,7 +358,7 @@ avx2!(
     f64, 4, __m256d, FIRST_64, splat _mm256_set1_pd, zero _mm256_setzero_pd, load _mm256_loadu_pd, store _mm256_storeu_pd,
     stream _mm256_stream_pd, maskload _mm256_maskload_pd, maskstore _mm256_maskstore_pd, to_int _mm256_castpd_si256, from_int _mm256_castsi256_pd,
     add _mm256_add_pd, sub _mm256_sub_pd, mul _mm256_mul_pd, div _mm256_div_pd, fma _mm256_fmadd_pd, max _mm256_max_pd, min _mm256_min_pd,
-    sqrt _mm256_sqrt_pd, round _mm256_round_pd, cmp _mm256_cmp_pd, blend _mm256_blendv_pd, transpose transpose_4x4,
+    sqrt _mm256_sqrt_pd, round _mm256_round_pd, cmp _mm256_cmp_pd, blend _mm256_blendv_pd, transpose transpose_4x4, sum sum_4_f64,
     and _mm256_and_pd, or _mm256_or_pd, andnot _mm256_andnot_pd, movemask _mm256_movemask_pd, first_lane _mm256_cvtsd_f64,
     bits i64, mantissa 52, bias 1023.0, shl _mm256_slli_epi64, shr _mm256_srli_epi64, addi _mm256_add_epi64, subi _mm256_sub_epi64,
     splati _mm256_set1_epi64x, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 four_bytes

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, Kernel, Simd};
+use super::{Arithmetic, Block, Kernel, Simd, Target};
 use crate::Float;
 
 /// Proof that the CPU has AVX-512 F, DQ, BW and VL, and AVX2 and FMA beside them.
@@ -49,6 +49,30 @@ impl Avx512 {
     }
 }
 
+/// The upper half onto the lower, until one lane is left: the order of `halves`.
+///
+/// # Safety
+/// The CPU has AVX-512 F and DQ, and AVX2.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx2")]
+unsafe fn sum_16_f32(a: __m512) -> f32 {
+    let eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+    // SAFETY: the caller vouches for AVX2.
+    unsafe { super::avx2::sum_8_f32(eight) }
+}
+
+/// As [`sum_16_f32`].
+///
+/// # Safety
+/// The CPU has AVX-512 F and AVX2.
+#[inline]
+#[target_feature(enable = "avx512f,avx2")]
+unsafe fn sum_8_f64(a: __m512d) -> f64 {
+    let four = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd::<1>(a));
+    // SAFETY: the caller vouches for AVX2.
+    unsafe { super::avx2::sum_4_f64(four) }
+}
+
 /// Sixteen bytes as f32.
 ///
 /// # Safety
@@ -76,53 +100,18 @@ macro_rules! avx512 {
         $t:ident, $lanes:literal, $vector:ident, $mask:ident, splat $splat:ident, load $load:ident, store $store:ident, stream $stream:ident,
         maskload $maskload:ident, maskstore $maskstore:ident, add $add:ident, sub $sub:ident, mul $mul:ident, div $div:ident,
         fma $fma:ident, max $max:ident, min $min:ident, sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident,
-        transpose $transpose:ident,
+        transpose $transpose:ident, sum $sum:path,
         and $and:ident, or $or:ident, andnot $andnot:ident, first_lane $first_lane:ident, scalef $scalef:ident, to_int $to_int:ident, from_int $from_int:ident,
         bits $bits:ident, mantissa $mantissa:literal, bias $bias:literal, shl $shl:ident, shr $shr:ident, addi $addi:ident,
         splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident
     ) => {
-        impl Simd<$t> for Avx512 {
-            const LANES: usize = $lanes;
+        impl Arithmetic<$t> for Avx512 {
             type V = $vector;
             type M = $mask;
-
             #[inline(always)]
             fn splat(self, x: $t) -> $vector {
                 // SAFETY: the token proves the features (so below, wherever nothing else is said).
                 unsafe { $splat(x) }
-            }
-            #[inline(always)]
-            unsafe fn load(self, p: *const $t) -> $vector {
-                // SAFETY: the caller vouches for the memory.
-                unsafe { $load(p) }
-            }
-            #[inline(always)]
-            unsafe fn store(self, p: *mut $t, v: $vector) {
-                // SAFETY: the caller vouches for the memory.
-                unsafe { $store(p, v) }
-            }
-            #[inline(always)]
-            unsafe fn stream(self, p: *mut $t, v: $vector) {
-                // SAFETY: the caller vouches for the memory and its alignment.
-                unsafe { $stream(p, v) }
-            }
-            #[inline(always)]
-            fn first(self, n: usize) -> $mask {
-                if n >= $lanes {
-                    $mask::MAX
-                } else {
-                    ((1 as $mask) << n) - 1
-                }
-            }
-            #[inline(always)]
-            unsafe fn load_masked(self, p: *const $t, m: $mask) -> $vector {
-                // SAFETY: the caller vouches for the lanes in m; a masked load touches no other.
-                unsafe { $maskload(m, p) }
-            }
-            #[inline(always)]
-            unsafe fn store_masked(self, p: *mut $t, m: $mask, v: $vector) {
-                // SAFETY: the caller vouches for the lanes in m; a masked store touches no other.
-                unsafe { $maskstore(p, m, v) }
             }
             #[inline(always)]
             fn add(self, a: $vector, b: $vector) -> $vector {
@@ -185,21 +174,6 @@ macro_rules! avx512 {
                 unsafe { $blend(m, b, a) }
             }
             #[inline(always)]
-            unsafe fn transpose(self, from: Block<$t>, to: *mut $t, pitch: usize, keep: $mask) {
-                let mut rows = [<Self as Simd<$t>>::splat(self, 0.0); $lanes];
-                for i in 0..$lanes {
-                    // SAFETY: the caller vouches for the block.
-                    rows[i] = unsafe { from.load(self, i) };
-                }
-                let columns = $transpose(self, rows);
-                for p in 0..$lanes {
-                    if p < from.cols {
-                        // SAFETY: the caller vouches for `cols` rows of the lanes in keep.
-                        unsafe { self.store_masked(to.add(p * pitch), keep, columns[p]) };
-                    }
-                }
-            }
-            #[inline(always)]
             fn abs(self, a: $vector) -> $vector {
                 // SAFETY: as in splat.
                 unsafe { $andnot($splat(-0.0), a) }
@@ -234,6 +208,63 @@ macro_rules! avx512 {
                     )
                 }
             }
+        }
+
+        impl Simd<$t> for Avx512 {
+            const LANES: usize = $lanes;
+            #[inline(always)]
+            unsafe fn load(self, p: *const $t) -> $vector {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { $load(p) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t, v: $vector) {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { $store(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn stream(self, p: *mut $t, v: $vector) {
+                // SAFETY: the caller vouches for the memory and its alignment.
+                unsafe { $stream(p, v) }
+            }
+            #[inline(always)]
+            fn first(self, n: usize) -> $mask {
+                if n >= $lanes {
+                    $mask::MAX
+                } else {
+                    ((1 as $mask) << n) - 1
+                }
+            }
+            #[inline(always)]
+            unsafe fn load_masked(self, p: *const $t, m: $mask) -> $vector {
+                // SAFETY: the caller vouches for the lanes in m; a masked load touches no other.
+                unsafe { $maskload(m, p) }
+            }
+            #[inline(always)]
+            unsafe fn store_masked(self, p: *mut $t, m: $mask, v: $vector) {
+                // SAFETY: the caller vouches for the lanes in m; a masked store touches no other.
+                unsafe { $maskstore(p, m, v) }
+            }
+            #[inline(always)]
+            unsafe fn transpose(self, from: Block<$t>, to: Target<$t>) {
+                let mut rows = [<Self as Arithmetic<$t>>::splat(self, 0.0); $lanes];
+                for i in 0..$lanes {
+                    // SAFETY: the caller vouches for the block.
+                    rows[i] = unsafe { from.load(self, i) };
+                }
+                let columns = $transpose(self, rows);
+                let keep = <Self as Simd<$t>>::first(self, to.keep);
+                for p in 0..$lanes {
+                    // SAFETY: the caller vouches for `cols` rows, whole or of the lanes in keep.
+                    unsafe {
+                        if p < from.cols.min(to.whole) {
+                            self.store(to.data.add(p * to.pitch), columns[p]);
+                        } else if p < from.cols {
+                            self.store_masked(to.data.add(p * to.pitch), keep, columns[p]);
+                        }
+                    }
+                }
+            }
             #[inline(always)]
             fn mask_bits(self, m: $mask) -> u32 {
                 u32::from(m)
@@ -255,10 +286,8 @@ macro_rules! avx512 {
             }
             #[inline(always)]
             fn sum(self, a: $vector) -> $t {
-                let mut lanes = [0.0; $lanes];
-                // SAFETY: the array holds LANES elements.
-                unsafe { $store(lanes.as_mut_ptr(), a) };
-                super::halves(lanes, |x, y| x + y)
+                // SAFETY: as in splat.
+                unsafe { $sum(a) }
             }
             #[inline(always)]
             fn largest(self, a: $vector) -> $t {
@@ -335,7 +364,7 @@ avx512!(
     f32, 16, __m512, __mmask16, splat _mm512_set1_ps, load _mm512_loadu_ps, store _mm512_storeu_ps, stream _mm512_stream_ps,
     maskload _mm512_maskz_loadu_ps, maskstore _mm512_mask_storeu_ps, add _mm512_add_ps, sub _mm512_sub_ps, mul _mm512_mul_ps, div _mm512_div_ps,
     fma _mm512_fmadd_ps, max _mm512_max_ps, min _mm512_min_ps, sqrt _mm512_sqrt_ps, round _mm512_roundscale_ps, cmp _mm512_cmp_ps_mask, blend _mm512_mask_blend_ps,
-    transpose transpose_16x16,
+    transpose transpose_16x16, sum sum_16_f32,
     and _mm512_and_ps, or _mm512_or_ps, andnot _mm512_andnot_ps, first_lane _mm512_cvtss_f32, scalef _mm512_scalef_ps, to_int _mm512_castps_si512, from_int _mm512_castsi512_ps,
     bits i32, mantissa 23, bias 127.0, shl _mm512_slli_epi32, shr _mm512_srli_epi32, addi _mm512_add_epi32,
     splati _mm512_set1_epi32, andi _mm512_and_si512, ori _mm512_or_si512, load_u8 sixteen_bytes
@@ -344,7 +373,7 @@ avx512!(
     f64, 8, __m512d, __mmask8, splat _mm512_set1_pd, load _mm512_loadu_pd, store _mm512_storeu_pd, stream _mm512_stream_pd,
     maskload _mm512_maskz_loadu_pd, maskstore _mm512_mask_storeu_pd, add _mm512_add_pd, sub _mm512_sub_pd, mul _mm512_mul_pd, div _mm512_div_pd,
     fma _mm512_fmadd_pd, max _mm512_max_pd, min _mm512_min_pd, sqrt _mm512_sqrt_pd, round _mm512_roundscale_pd, cmp _mm512_cmp_pd_mask, blend _mm512_mask_blend_pd,
-    transpose transpose_8x8,
+    transpose transpose_8x8, sum sum_8_f64,
     and _mm512_and_pd, or _mm512_or_pd, andnot _mm512_andnot_pd, first_lane _mm512_cvtsd_f64, scalef _mm512_scalef_pd, to_int _mm512_castpd_si512, from_int _mm512_castsi512_pd,
     bits i64, mantissa 52, bias 1023.0, shl _mm512_slli_epi64, shr _mm512_srli_epi64, addi _mm512_add_epi64,
     splati _mm512_set1_epi64, andi _mm512_and_si512, ori _mm512_or_si512, load_u8 eight_bytes

@@ -7,6 +7,8 @@ mod support;
 
 mod case;
 mod large;
+mod operands;
+mod outputs;
 mod tiles;
 
 use support::isas;
@@ -80,16 +82,16 @@ fn operands_that_do_not_fit_are_refused_with_all_shapes() {
         )
         .map_err(|e| e.to_string())
     };
-    let none = Epilogue::none();
-    let error = run(view(3, 4), view(5, 6), (3, 6), none).unwrap_err();
+    let none = Epilogue::none;
+    let error = run(view(3, 4), view(5, 6), (3, 6), none()).unwrap_err();
     assert!(
         error.contains("3x4") && error.contains("5x6") && error.contains("3x6"),
         "{error}"
     );
-    assert!(run(view(3, 4), view(4, 6), (3, 5), none).is_err());
-    assert!(run(view(3, 4), view(4, 6), (2, 6), none).is_err());
+    assert!(run(view(3, 4), view(4, 6), (3, 5), none()).is_err());
+    assert!(run(view(3, 4), view(4, 6), (2, 6), none()).is_err());
     assert!(
-        run(view(3, 4), view(4, 6), (3, 6), none.bias(&data[..5]))
+        run(view(3, 4), view(4, 6), (3, 6), none().bias(&data[..5]))
             .unwrap_err()
             .contains("5 elements, 6")
     );
@@ -98,11 +100,11 @@ fn operands_that_do_not_fit_are_refused_with_all_shapes() {
             view(3, 4),
             view(4, 6),
             (3, 6),
-            none.times_derivative(Activation::Relu, view(3, 5))
+            none().times_derivative(Activation::Relu, view(3, 5))
         )
         .is_err()
     );
-    assert!(run(view(3, 4), view(4, 6), (3, 6), none.bias(&data[..6])).is_ok());
+    assert!(run(view(3, 4), view(4, 6), (3, 6), none().bias(&data[..6])).is_ok());
     let plan = ctx.plan_gemm::<f32>(Shape { m: 4, n: 6, k: 4 });
     let mut run = |m| {
         plan.run(
@@ -111,7 +113,7 @@ fn operands_that_do_not_fit_are_refused_with_all_shapes() {
             view(4, 6),
             0.0,
             MatMut::row_major(&mut out, m, 6).unwrap(),
-            none,
+            none(),
         )
     };
     assert!(run(3).is_ok() && run(4).is_ok());

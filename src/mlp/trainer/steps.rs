@@ -127,6 +127,7 @@ impl Trainer<'_> {
         let mut args = StepArgs {
             lr,
             decay: 1.0 - lr * self.options.l2,
+            l2: self.options.l2,
             inverse_rows: 1.0 / rows.len() as f64,
             t,
             seed: self.options.seed,

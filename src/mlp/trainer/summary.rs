@@ -28,7 +28,7 @@ pub struct LayerSummary {
     /// Columns that go in and out.
     pub size: (usize, usize),
     /// What follows.
-    pub activation: &'static str,
+    pub activation: String,
     /// Trained numbers.
     pub parameters: usize,
 }

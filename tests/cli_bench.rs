@@ -1,0 +1,68 @@
+//! `tilelab bench`: what a user gets, and what a wrong argument gets.
+
+#![allow(clippy::unwrap_used)] // A test may panic.
+
+use std::process::{Command, Output};
+
+fn tilelab(args: &[&str]) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    Command::new(env!("CARGO_BIN_EXE_tilelab"))
+        .args(args)
+        .current_dir(dir.path())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_small_bench_gives_a_case_a_line_and_a_summary() {
+    let output = tilelab(&["bench", "gemm", "--shapes", "16x64x20,40:tb", "--rounds", "1", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert_eq!(
+        (&lines[0]["name"], &lines[1]["name"]),
+        (&"16x64x20".into(), &"40 cubed B^T".into())
+    );
+    for line in &lines[..2] {
+        // A disturbed machine may leave no round.
+        for result in line["results"].as_array().unwrap() {
+            assert!(result["rate"].as_f64().unwrap() > 0.0 && result["error_over_bound"].as_f64().unwrap() <= 1.0);
+        }
+    }
+    assert_eq!(lines[2]["event"], "done");
+}
+
+#[test]
+fn bars_are_figures_with_a_verdict() {
+    let output = tilelab(&["bench", "gemm", "--bars", "--only", "16x1x64", "--rounds", "1"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    // One round is no ground for a verdict.
+    assert!(
+        text.contains("not measurable here: ") && text.contains(" 0 missed"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_cannot_be_is_one_line_and_exit_2() {
+    for (args, named) in [
+        (&["bench", "gemm", "--blas", "/nope/libnope.so"][..], "/nope/libnope.so"),
+        (&["bench", "gemm", "--blas", "libc.so.6"], "neither cblas_sgemm"),
+        (&["bench", "gemm", "--shapes", "3x4"], "2 sides"),
+        (&["bench", "gemm", "--rounds", "0"], "--rounds"),
+        (&["bench", "gemm", "--bars", "--only", "nothing"], "nothing"),
+        (&["bench", "gemm", "--bars", "--shapes", "64"], "--shapes"),
+        (&["bench"], "--help"),
+    ] {
+        let output = tilelab(args);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {told}");
+        assert!(
+            told.trim_end().lines().count() == 1 && told.contains(named),
+            "{args:?}: {told}"
+        );
+        assert!(output.stdout.is_empty());
+    }
+}
