@@ -226,6 +226,7 @@ fn why(source: &Source) -> &'static str {
         Source::Environment(_) => "Used because TILELAB_DATA names it.",
         Source::Debian(_) => "Used because no folder was named and Debian's package is installed.",
         Source::Cache(_) => "Used because no folder was named and Debian's package is not installed.",
+        Source::File(_) | Source::Drawn => "Used because --data names it.",
         Source::Embedded => {
             "Used because no folder was named and neither Debian's package nor the cache has the files."
         }

@@ -18,7 +18,7 @@ use self::csv::Csv;
 pub(super) use self::screen::Screen;
 use super::values::{Layers, above_zero, count, layers, seed, threads, zero_or_above};
 use super::{Interrupted, Usage, print};
-use crate::data::{Dataset, Places, fashion_mnist};
+use crate::data::{DataError, Dataset, Places, fashion_mnist, npy, synthetic, table};
 use crate::device::Device;
 use crate::measure::{Record, command_line};
 use crate::mlp::checkpoint::{CheckpointError, Saving};
@@ -94,8 +94,10 @@ pub struct Args {
     /// Threads that work on one operation; without it as many as there are CPUs
     #[arg(long, value_parser = threads, allow_hyphen_values = true)]
     threads: Option<Threads>,
-    /// Folder with Fashion-MNIST as IDX files; `tilelab data info` says what is used without it
-    #[arg(long, value_name = "DIR")]
+    /// Folder with Fashion-MNIST as IDX files (`tilelab data info` says what is used without it); a .csv or .npy of numbers,
+    /// a row a sample and the label last; an .npz with x_train, y_train, x_test and y_test, or x and y; or `sums`: the
+    /// notebook's 10,000 rows of 20 uniform numbers, labelled by whether their sum is above 10
+    #[arg(long, value_name = "DIR|FILE|sums")]
     data: Option<PathBuf>,
     /// Folder for checkpoints: one after each epoch, and one when a signal ends the run
     #[arg(long, value_name = "DIR")]
@@ -198,10 +200,20 @@ pub(super) fn stop_flag() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
+/// What `--data` names.
+fn load(data: Option<&Path>) -> Result<Dataset, DataError> {
+    match data {
+        Some(path) if path == Path::new("sums") => Ok(synthetic::sums()),
+        Some(path) if path.extension().is_some_and(|extension| extension == "csv") => table::load(path),
+        Some(path) if npy::is(path) => npy::load(path),
+        folder => fashion_mnist::load(&Places::of_this_machine(folder)),
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let options = args.options();
-    let data = fashion_mnist::load(&Places::of_this_machine(args.data.as_deref())).map_err(Usage::from)?;
+    let data = load(args.data.as_deref()).map_err(Usage::from)?;
     let mut screen = Screen::new(args.json, options.rows_of(data.train.rows), options.epochs);
     if args.dry_run {
         let mut trainer = Trainer::new(&options, &data).map_err(failure)?;

@@ -34,6 +34,9 @@ pub enum Problem {
     /// It is not an IDX array of bytes.
     #[error("{0}")]
     Idx(IdxError),
+    /// It is no table of numbers and labels.
+    #[error("{0}")]
+    Table(String),
     /// It holds labels where images belong, or the reverse.
     #[error("should hold {expected}, but is an array of {}", shown(.dimensions))]
     Kind {

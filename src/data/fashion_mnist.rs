@@ -8,7 +8,7 @@ use std::fs;
 
 use super::idx::Idx;
 use super::lookup::{Places, find};
-use super::{DataError, Dataset, Problem, Source, Split};
+use super::{DataError, Dataset, Problem, Source, Split, Values};
 
 /// Images to train on in the full set.
 pub const TRAIN_ROWS: usize = 60_000;
@@ -208,7 +208,7 @@ impl Files {
             ));
         }
         Ok(Split {
-            images,
+            values: Values::Bytes(images),
             rows,
             columns,
             labels,

@@ -7,13 +7,16 @@ mod error;
 pub mod fashion_mnist;
 pub mod idx;
 pub mod lookup;
+pub mod npy;
 pub mod png;
+pub mod synthetic;
+pub mod table;
 
 pub use error::{DataError, Problem};
 pub use lookup::Places;
 
 /// A data set: what to train on and what to test with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     /// Name that people know it by, such as `Fashion-MNIST`.
     pub name: String,
@@ -39,30 +42,76 @@ impl Dataset {
     /// `Fashion-MNIST: Debian package dataset-fashion-mnist, /usr/share/datasets/fashion-mnist, 60,000 + 10,000 images`.
     pub fn describe(&self) -> String {
         let (train, test) = (grouped(self.train.rows), grouped(self.test.rows));
-        format!("{}: {}, {train} + {test} images", self.name, self.source)
+        let what = match self.train.values {
+            Values::Bytes(_) => "images",
+            Values::Reals(_) => "rows",
+        };
+        format!("{}: {}, {train} + {test} {what}", self.name, self.source)
     }
 }
 
-/// Images as a row-major matrix of bytes, one image a row, and the label of each.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The numbers of a split, row-major: as they came.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Pixels, 0 to 255; a model sees them as 0 to 1.
+    Bytes(Vec<u8>),
+    /// Numbers that a model sees as they are.
+    Reals(Vec<f32>),
+}
+
+impl Values {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Reals(reals) => reals.len(),
+        }
+    }
+
+    /// The numbers of these rows of `columns` numbers, in this order.
+    ///
+    /// # Panics
+    /// If a row is not there.
+    pub fn take(&self, rows: &[usize], columns: usize) -> Self {
+        fn picked<T: Copy>(from: &[T], rows: &[usize], columns: usize) -> Vec<T> {
+            let rows = rows.iter().flat_map(|row| &from[row * columns..][..columns]);
+            rows.copied().collect()
+        }
+        match self {
+            Self::Bytes(bytes) => Self::Bytes(picked(bytes, rows, columns)),
+            Self::Reals(reals) => Self::Reals(picked(reals, rows, columns)),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Rows as a row-major matrix, one image or sample a row, and the label of each.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Split {
-    /// `rows * columns` pixels, 0 to 255.
-    pub images: Vec<u8>,
-    /// Number of images.
+    /// `rows * columns` numbers.
+    pub values: Values,
+    /// Number of images or samples.
     pub rows: usize,
-    /// Pixels in one image.
+    /// Numbers in one row.
     pub columns: usize,
     /// `rows` labels, each below [`Dataset::classes`].
     pub labels: Vec<u8>,
 }
 
 impl Split {
-    /// Pixels of image `row`.
+    /// Pixels of image `row`; none where the values are no bytes.
     ///
     /// # Panics
     /// If `row` is not below `rows`.
     pub fn image(&self, row: usize) -> &[u8] {
-        &self.images[row * self.columns..][..self.columns]
+        match &self.values {
+            Values::Bytes(bytes) => &bytes[row * self.columns..][..self.columns],
+            Values::Reals(_) => &[],
+        }
     }
 
     /// How many rows carry each label, for `classes` labels; a label outside is not counted.
@@ -90,6 +139,10 @@ pub enum Source {
     Cache(PathBuf),
     /// The copy embedded in the program.
     Embedded,
+    /// A file of rows that the user named with `--data`.
+    File(PathBuf),
+    /// Drawn by the program.
+    Drawn,
 }
 
 impl Source {
@@ -101,6 +154,8 @@ impl Source {
             Self::Debian(_) => "debian",
             Self::Cache(_) => "cache",
             Self::Embedded => "embedded",
+            Self::File(_) => "file",
+            Self::Drawn => "drawn",
         }
     }
 
@@ -110,7 +165,7 @@ impl Source {
             Self::Option(folder) | Self::Environment(folder) | Self::Debian(folder) | Self::Cache(folder) => {
                 Some(folder)
             }
-            Self::Embedded => None,
+            Self::Embedded | Self::File(_) | Self::Drawn => None,
         }
     }
 
@@ -122,6 +177,8 @@ impl Source {
             Self::Debian(_) => "reinstall the package dataset-fashion-mnist, or name another folder with --data",
             Self::Cache(_) => "delete that cache folder, or name another folder with --data",
             Self::Embedded => "build Tilelab again, or name a folder with --data",
+            Self::File(_) => "`tilelab train --help` says at --data what it may hold",
+            Self::Drawn => "name a folder with --data",
         }
     }
 }
@@ -134,6 +191,8 @@ impl fmt::Display for Source {
             Self::Debian(folder) => write!(out, "Debian package dataset-fashion-mnist, {}", folder.display()),
             Self::Cache(folder) => write!(out, "cache folder {}", folder.display()),
             Self::Embedded => write!(out, "copy embedded in the program"),
+            Self::File(path) => write!(out, "file {}", path.display()),
+            Self::Drawn => write!(out, "drawn by the program"),
         }
     }
 }

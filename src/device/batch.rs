@@ -1,12 +1,22 @@
 //! Where a step's rows come from. A batch is checked when it is built, so that running a program cannot fail.
 
 use super::DeviceError;
+use crate::data::{Split, Values};
 use crate::program::Program;
 
-/// Rows that a session keeps at hand: bytes and labels, as the data set has them.
+/// Numbers of a set, row-major.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum SetValues<'a> {
+    /// Multiplied by a program's scale.
+    Bytes(&'a [u8]),
+    /// Taken as they are.
+    Reals(&'a [f32]),
+}
+
+/// Rows that a session keeps at hand: bytes or real numbers, and labels, as the data set has them.
 #[derive(Debug, Clone, Copy)]
 pub struct Set<'a> {
-    pub(super) values: &'a [u8],
+    pub(super) values: SetValues<'a>,
     pub(super) labels: &'a [u8],
     pub(super) columns: usize,
     largest_label: u8,
@@ -18,15 +28,38 @@ impl<'a> Set<'a> {
     /// # Errors
     /// When the lengths do not fit together, or there is no row.
     pub fn new(values: &'a [u8], labels: &'a [u8], columns: usize) -> Result<Self, DeviceError> {
+        Self::checked(SetValues::Bytes(values), values.len(), labels, columns)
+    }
+
+    /// The same of real numbers.
+    ///
+    /// # Errors
+    /// As [`Set::new`].
+    pub fn of_reals(values: &'a [f32], labels: &'a [u8], columns: usize) -> Result<Self, DeviceError> {
+        Self::checked(SetValues::Reals(values), values.len(), labels, columns)
+    }
+
+    /// The rows of a split.
+    ///
+    /// # Errors
+    /// As [`Set::new`].
+    pub fn of_split(split: &'a Split) -> Result<Self, DeviceError> {
+        match &split.values {
+            Values::Bytes(bytes) => Self::new(bytes, &split.labels, split.columns),
+            Values::Reals(reals) => Self::of_reals(reals, &split.labels, split.columns),
+        }
+    }
+
+    fn checked(values: SetValues<'a>, count: usize, labels: &'a [u8], columns: usize) -> Result<Self, DeviceError> {
         match labels.iter().max() {
-            Some(&largest_label) if labels.len().checked_mul(columns) == Some(values.len()) => Ok(Self {
+            Some(&largest_label) if labels.len().checked_mul(columns) == Some(count) => Ok(Self {
                 values,
                 labels,
                 columns,
                 largest_label,
             }),
             _ => Err(DeviceError::Set {
-                values: values.len(),
+                values: count,
                 labels: labels.len(),
                 columns,
             }),
@@ -38,9 +71,13 @@ impl<'a> Set<'a> {
         self.labels.len()
     }
 
-    /// Values of all rows, and their labels.
-    pub fn bytes(&self) -> (&'a [u8], &'a [u8]) {
-        (self.values, self.labels)
+    /// Hands over all values and labels as bytes, in pieces, to fingerprint them.
+    pub fn for_each_byte(&self, mut take: impl FnMut(&[u8])) {
+        match self.values {
+            SetValues::Bytes(bytes) => take(bytes),
+            SetValues::Reals(reals) => reals.iter().for_each(|x| take(&x.to_le_bytes())),
+        }
+        take(self.labels);
     }
 
     /// The largest label: a model needs more classes than this.

@@ -3,7 +3,7 @@
 use tilelab_kernels::{Adam, Dropout, Float, Labels, Momentum};
 
 use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut};
-use super::batch::{Checked, Source};
+use super::batch::{Checked, SetValues, Source};
 use super::slots::{Place, Slots, vector_bytes};
 use super::{Batch, Device, DeviceError, Held, Metrics, ProgramId, Session, Set, memory};
 use crate::program::{BufferId, Element, Op, Operand, Product, Program, Scalar, StepArgs};
@@ -387,7 +387,17 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
     fn load_rows(&mut self, byte_scale: f64, out: BufferId) {
         let (arithmetic, sets, source) = (&mut *self.arithmetic, self.sets, self.batch.source);
         self.bound.with(out, |_, out| match source {
-            Source::Rows { set, rows } => arithmetic.gather(sets[set].values, rows, T::from_f64(byte_scale), out),
+            Source::Rows { set, rows } => match sets[set].values {
+                SetValues::Bytes(bytes) => arithmetic.gather(bytes, rows, T::from_f64(byte_scale), out),
+                SetValues::Reals(reals) => {
+                    for (to, &row) in out.data.chunks_exact_mut(out.cols).zip(rows) {
+                        let from = &reals[row as usize * out.cols..][..out.cols];
+                        to.iter_mut()
+                            .zip(from)
+                            .for_each(|(to, &x)| *to = T::from_f64(f64::from(x)));
+                    }
+                }
+            },
             Source::Slices { values, .. } => {
                 out.data
                     .iter_mut()

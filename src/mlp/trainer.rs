@@ -78,8 +78,7 @@ impl<'a> Trainer<'a> {
     /// Options that do not fit the data, a device that is not there, or too little memory.
     pub fn new(options: &TrainOptions, data: &'a Dataset) -> Result<Self, TrainError> {
         let columns = data.train.columns;
-        let train = Set::new(&data.train.images, &data.train.labels, columns)?;
-        let test = Set::new(&data.test.images, &data.test.labels, data.test.columns)?;
+        let (train, test) = (Set::of_split(&data.train)?, Set::of_split(&data.test)?);
         let sets = [train, test];
         let model = options.model(&sets, columns).map_err(TrainError::Options)?;
         let rows = split(options, train.rows());

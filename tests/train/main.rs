@@ -10,7 +10,7 @@ mod validation;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tilelab::data::{Dataset, Source, Split};
+use tilelab::data::{Dataset, Source, Split, Values};
 
 /// Images of two shades, whose label is where the bright part lies: a small model learns them in a few epochs.
 fn stripes(rows: usize, columns: usize, classes: usize, seed: u64) -> Split {
@@ -24,7 +24,7 @@ fn stripes(rows: usize, columns: usize, classes: usize, seed: u64) -> Split {
         }
     }
     Split {
-        images,
+        values: Values::Bytes(images),
         rows,
         columns,
         labels,

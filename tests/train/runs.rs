@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use tilelab::data::{Dataset, Places, fashion_mnist};
+use tilelab::data::{Dataset, Places, Values, fashion_mnist};
 use tilelab::device::Device;
 use tilelab::measure::{Body, Training};
 use tilelab::mlp::{Event, TrainError, TrainOptions, Trainer, activation_by_name, recorded, train};
@@ -135,7 +135,10 @@ fn bits(options: &TrainOptions, data: &Dataset) -> Vec<u64> {
 fn a_seed_fixes_every_bit_for_any_number_of_threads() {
     let mut data = fashion_mnist::load(&Places::default()).unwrap();
     data.train.rows = 1500;
-    data.train.images.truncate(1500 * 784);
+    let Values::Bytes(images) = &mut data.train.values else {
+        panic!("Fashion-MNIST is of bytes")
+    };
+    images.truncate(1500 * 784);
     data.train.labels.truncate(1500);
     for float in [Element::F32, Element::F64] {
         let options = |threads, seed| {

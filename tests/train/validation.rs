@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use rand::seq::SliceRandom;
-use tilelab::data::{Dataset, Split};
+use tilelab::data::{Dataset, Split, Values};
 use tilelab::measure::Training;
 use tilelab::mlp::checkpoint::{SavedModel, Saving};
 use tilelab::mlp::{Event, Purpose, TrainOptions, stream, train};
@@ -24,10 +24,11 @@ fn run(options: &TrainOptions, data: &Dataset) -> (Training, Vec<String>) {
 fn taken(split: &Split, mut rows: Vec<u32>) -> Split {
     rows.sort_unstable();
     Split {
-        images: rows
-            .iter()
-            .flat_map(|&row| split.image(row as usize).to_vec())
-            .collect(),
+        values: Values::Bytes(
+            rows.iter()
+                .flat_map(|&row| split.image(row as usize).to_vec())
+                .collect(),
+        ),
         rows: rows.len(),
         columns: split.columns,
         labels: rows.iter().map(|&row| split.labels[row as usize]).collect(),

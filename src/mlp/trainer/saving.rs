@@ -203,10 +203,8 @@ impl Trainer<'_> {
 fn fingerprint(sets: &[Set<'_>]) -> String {
     let mut hash = Sha256::new();
     for set in sets {
-        let (values, labels) = set.bytes();
-        hash.update((labels.len() as u64).to_le_bytes());
-        hash.update(values);
-        hash.update(labels);
+        hash.update((set.rows() as u64).to_le_bytes());
+        set.for_each_byte(|bytes| hash.update(bytes));
     }
     hex(hash)
 }
