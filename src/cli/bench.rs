@@ -1,5 +1,7 @@
 //! `tilelab bench`: contestants in turns, a table, and the bars.
 
+mod alignment;
+
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -24,6 +26,9 @@ pub struct Args {
 enum What {
     /// Products in f32: ours, the gemm crate, and the BLAS libraries of this machine
     Gemm(Gemm),
+    /// What the size's remainder, the distance from row to row and the base address cost: ours on every ISA, the gemm
+    /// crate and a naive loop
+    Alignment(alignment::Args),
 }
 
 /// What the user typed behind `bench gemm`.
@@ -69,6 +74,7 @@ struct Gemm {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.what {
         What::Gemm(args) => products(args),
+        What::Alignment(args) => alignment::run(args),
     }
 }
 
@@ -125,6 +131,7 @@ fn products(args: &Gemm) -> anyhow::Result<()> {
     };
     let parked = contexts.clone();
     let mut contest = Contest::new(options, threads, recording.started(), bench::fma_probe(&contexts[0]))
+        .cache_probe(bench::cache_probe(&machine))
         .settle(|| parked.iter().for_each(Context::park))
         .progress(|kept, wanted| {
             progress.set(done + u64::from(kept));
@@ -147,7 +154,11 @@ fn products(args: &Gemm) -> anyhow::Result<()> {
     if args.bars {
         judged = bars::against_peers(&bench);
         if alone {
-            judged.extend(bars::misalignment(&together(args, &contexts[0], &recording)?));
+            judged.extend(bars::misalignment(&together(
+                args,
+                &contexts[0],
+                (&recording, &machine),
+            )?));
             judged.extend(bars::work());
         }
     }
@@ -177,7 +188,7 @@ fn contexts(args: &Gemm, selected: Isa) -> anyhow::Result<Vec<Context>> {
 }
 
 /// The sizes of the alignment bars, in turns within every round: ours alone.
-fn together(args: &Gemm, ctx: &Context, recording: &Recording) -> anyhow::Result<Bench> {
+fn together(args: &Gemm, ctx: &Context, (recording, machine): (&Recording, &Machine)) -> anyhow::Result<Bench> {
     let operands: Vec<gemm::Operands> = bars::alignment()
         .into_iter()
         .map(|shape| gemm::Operands::new(shape, args.seed))
@@ -187,7 +198,8 @@ fn together(args: &Gemm, ctx: &Context, recording: &Recording) -> anyhow::Result
         budget: std::time::Duration::from_secs(60),
         ..Options::full()
     };
-    let mut contest = Contest::new(options, 1, recording.started(), bench::fma_probe(ctx));
+    let mut contest =
+        Contest::new(options, 1, recording.started(), bench::fma_probe(ctx)).cache_probe(bench::cache_probe(machine));
     let lineups = operands
         .iter()
         .map(|operands| gemm::lineup(operands, vec![gemm::Multiplier::ours(ctx)]));
