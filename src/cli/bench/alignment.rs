@@ -58,6 +58,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let options = Options {
         rounds: args.rounds,
         budget: Duration::from_secs(120),
+        // In proportion, as in a full run: rounds hold many cases, and a busy machine would redo 80 of them for two.
+        max_redo: 2 * args.rounds,
         // One turn each: rounds of many cases are long, and the shuffle is new in each.
         order: Order::Random(args.seed),
         ..Options::full()
