@@ -100,3 +100,26 @@ fn elementwise_and_updates_give_a_case_a_line() {
         assert!(told.trim_end().lines().count() == 1 && told.contains(named), "{told}");
     }
 }
+
+#[test]
+fn alignment_holds_every_setting_against_its_base() {
+    let output = tilelab(&["bench", "alignment", "--size", "64", "--rounds", "2", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (done, comparisons) = lines.split_last().unwrap();
+    assert_eq!(done["comparisons"], comparisons.len());
+    // A disturbed machine may leave no round; what is compared is compared whole.
+    if !comparisons.is_empty() {
+        for wanted in [
+            "65 cubed",
+            "64 in rows of 72",
+            "64, 16 bytes off a line",
+            "17 cubed",
+            "16 in rows of 24",
+        ] {
+            assert!(comparisons.iter().any(|it| it["case"] == wanted), "{wanted}: {text}");
+        }
+        assert!(comparisons.iter().all(|it| it["median"].as_f64().unwrap() > 0.0));
+    }
+}

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_float, c_int, c_longlong};
 use std::path::Path;
 
 use libloading::Library as Loaded;
-use tilelab_kernels::MatRef;
+use tilelab_kernels::{MatMut, MatRef};
 
 /// Libraries that the loader is asked for by name.
 const KNOWN: [&str; 6] = [
@@ -144,15 +144,20 @@ impl Library {
     ///
     /// # Panics
     /// When shapes don't fit, or an operand is neither row-major nor the transpose of what is.
-    pub fn sgemm(&self, a: MatRef<'_, f32>, b: MatRef<'_, f32>, c: &mut [f32]) {
+    pub fn sgemm(&self, a: MatRef<'_, f32>, b: MatRef<'_, f32>, mut c: MatMut<'_, f32>) {
         let (m, n, k) = (a.rows(), b.cols(), a.cols());
-        assert!(b.rows() == k && c.len() == m * n, "{}: shapes don't fit", self.name);
+        assert!(
+            b.rows() == k && (c.rows(), c.cols(), c.col_stride()) == (m, n, 1),
+            "{}: shapes don't fit",
+            self.name
+        );
         let leading = |x: MatRef<'_, f32>| match (x.row_stride(), x.col_stride()) {
             (leading, 1) => (false, leading),
             (1, leading) => (true, leading),
             _ => panic!("{}: an operand with two strides", self.name),
         };
         let ((a_transposed, lda), (b_transposed, ldb)) = (leading(a), leading(b));
+        let ldc = c.row_stride();
         match self.sgemm {
             // SAFETY: the shapes fit each other (asserted), the views hold every element that their strides reach, C holds
             // m x n and is borrowed exclusively. 101 is row-major, 111 and 112 are plain and transposed.
@@ -175,7 +180,7 @@ impl Library {
                     int(ldb),
                     0.0,
                     pc,
-                    int(n),
+                    int(ldc),
                 );
             },
             // SAFETY: as above.
@@ -197,7 +202,7 @@ impl Library {
                     int(ldb),
                     0.0,
                     pc,
-                    int(n),
+                    int(ldc),
                 );
                 assert!(status == 0, "dnnl_sgemm gave status {status}");
             },

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use tilelab_kernels::{Context, Epilogue, MatMut, MatRef};
 
 use super::blas::Library;
+use super::field::{Field, Layout};
 use crate::cli::shapes::{Product, Shape};
 use crate::device::gemm_crate;
 use crate::measure::{Contestant, Lineup};
@@ -17,19 +18,34 @@ const ROWS_CHECKED: usize = 4;
 pub struct Operands {
     /// Sizes, and how they lie.
     pub product: Product,
-    a: Vec<f32>,
-    b: Vec<f32>,
+    layout: Layout,
+    a: Field,
+    b: Field,
 }
 
 impl Operands {
-    /// Random operands.
+    /// Random operands without gaps, at the start of a cache line.
     pub fn new(product: impl Into<Product>, seed: u64) -> Self {
+        Self::laid(product, Layout::default(), seed)
+    }
+
+    /// Random operands, both of this layout; C will have it too.
+    pub fn laid(product: impl Into<Product>, layout: Layout, seed: u64) -> Self {
         let product = product.into();
-        let shape = product.shape;
+        let Shape { m, n, k } = product.shape;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut fill = |len| (0..len).map(|_| rng.random_range(-1.0f32..=1.0)).collect();
-        let (a, b) = (fill(shape.m * shape.k), fill(shape.k * shape.n));
-        Self { product, a, b }
+        let mut field = |rows, cols, transposed| {
+            let (rows, cols) = if transposed { (cols, rows) } else { (rows, cols) };
+            Field::new(rows, cols, layout, || rng.random_range(-1.0f32..=1.0))
+        };
+        let a = field(m, k, product.a_transposed);
+        let b = field(k, n, product.b_transposed);
+        Self { product, layout, a, b }
+    }
+
+    /// Room for C, filled with NaN.
+    pub fn c(&self) -> Field {
+        Field::new(self.shape().m, self.shape().n, self.layout, || f32::NAN)
     }
 
     /// Sizes.
@@ -39,12 +55,12 @@ impl Operands {
 
     /// A, m x k.
     pub fn a(&self) -> MatRef<'_, f32> {
-        view(&self.a, self.shape().m, self.shape().k, self.product.a_transposed)
+        view(&self.a, self.product.a_transposed)
     }
 
     /// B, k x n.
     pub fn b(&self) -> MatRef<'_, f32> {
-        view(&self.b, self.shape().k, self.shape().n, self.product.b_transposed)
+        view(&self.b, self.product.b_transposed)
     }
 
     /// The largest error of a row-major C over its bound, at most 1 if C is right; NaN if anything is.
@@ -95,12 +111,11 @@ impl Operands {
 }
 
 /// Row-major, or the transpose of what lies row-major.
-fn view(data: &[f32], rows: usize, cols: usize, transposed: bool) -> MatRef<'_, f32> {
-    let lies = if transposed { (cols, rows) } else { (rows, cols) };
-    match MatRef::row_major(data, lies.0, lies.1) {
-        Ok(view) if transposed => view.transposed(),
-        Ok(view) => view,
-        Err(error) => unreachable!("operands are made with their shape: {error}"),
+fn view(field: &Field, transposed: bool) -> MatRef<'_, f32> {
+    if transposed {
+        field.view().transposed()
+    } else {
+        field.view()
     }
 }
 
@@ -112,17 +127,15 @@ pub struct Multiplier<'a> {
 }
 
 /// C (row-major) <- A B of these operands.
-type Multiply<'a> = Box<dyn FnMut(&Operands, &mut [f32]) + 'a>;
+type Multiply<'a> = Box<dyn FnMut(&Operands, MatMut<'_, f32>) + 'a>;
 
 impl<'a> Multiplier<'a> {
     /// Our kernels on `ctx`.
     pub fn ours(ctx: &Context) -> Self {
         let ctx = ctx.clone();
         let id = ctx.gemm_kernel_id::<f32>();
-        let multiply = move |operands: &Operands, c: &mut [f32]| {
-            let Shape { m, n, .. } = operands.shape();
-            let done = MatMut::row_major(c, m, n)
-                .and_then(|c| ctx.gemm(1.0, operands.a(), operands.b(), 0.0, c, Epilogue::none()));
+        let multiply = move |operands: &Operands, c: MatMut<'_, f32>| {
+            let done = ctx.gemm(1.0, operands.a(), operands.b(), 0.0, c, Epilogue::none());
             debug_assert!(done.is_ok(), "operands are made with their shape");
         };
         Self {
@@ -133,8 +146,8 @@ impl<'a> Multiplier<'a> {
 
     /// The `gemm` crate on one thread.
     pub fn gemm_crate() -> Self {
-        let multiply = |operands: &Operands, c: &mut [f32]| {
-            gemm_crate::product(1.0, operands.a(), operands.b(), 0.0, c);
+        let multiply = |operands: &Operands, c: MatMut<'_, f32>| {
+            gemm_crate::product_into(1.0, operands.a(), operands.b(), 0.0, c);
         };
         Self {
             id: "gemm-crate".to_owned(),
@@ -146,18 +159,42 @@ impl<'a> Multiplier<'a> {
     pub fn library(library: &'a Library) -> Self {
         Self {
             id: library.name().to_owned(),
-            multiply: Box::new(|operands, c| library.sgemm(operands.a(), operands.b(), c)),
+            multiply: Box::new(|operands: &Operands, c: MatMut<'_, f32>| library.sgemm(operands.a(), operands.b(), c)),
         }
+    }
+
+    /// The formula's three loops, i, j, p, each element's sum before the next.
+    pub fn naive() -> Self {
+        let multiply = |operands: &Operands, mut c: MatMut<'_, f32>| {
+            let (a, b) = (&operands.a, &operands.b);
+            let (ta, tb) = (operands.product.a_transposed, operands.product.b_transposed);
+            let Shape { m, n, k } = operands.shape();
+            for i in 0..m {
+                for j in 0..n {
+                    let sum = (0..k).map(|p| a.at(i, p, ta) * b.at(p, j, tb)).sum();
+                    c.set(i, j, sum);
+                }
+            }
+        };
+        Self {
+            id: "naive-loop".to_owned(),
+            multiply: Box::new(multiply),
+        }
+    }
+
+    /// C <- A B.
+    pub fn run(&mut self, operands: &Operands, c: &mut Field) {
+        (self.multiply)(operands, c.view_mut());
     }
 
     /// Makes it a contestant of the case, after its answer was checked.
     fn enter(mut self, operands: &'a Operands) -> Contestant<'a> {
-        let mut c = vec![f32::NAN; operands.shape().m * operands.shape().n];
-        (self.multiply)(operands, &mut c);
-        let error = operands.error_over_bound(&c);
-        Contestant::new(self.id, error, move |calls| {
+        let mut c = operands.c();
+        self.run(operands, &mut c);
+        let error = operands.error_over_bound(&c.dense());
+        Contestant::new(self.id.clone(), error, move |calls| {
             for _ in 0..calls {
-                (self.multiply)(operands, &mut c);
+                self.run(operands, &mut c);
             }
             std::hint::black_box(&mut c);
         })
@@ -178,12 +215,40 @@ pub fn lineup<'a>(operands: &'a Operands, players: Vec<Multiplier<'a>>) -> Lineu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tilelab_kernels::{Isa, Threads};
+
+    #[test]
+    fn everybody_is_right_in_every_layout() {
+        let shape = Shape { m: 9, n: 17, k: 33 };
+        for (row, offset_bytes, a_transposed, b_transposed) in [
+            (0, 0, false, false),
+            (40, 4, false, true),
+            (37, 32, true, false),
+            (64, 16, true, true),
+        ] {
+            let product = Product {
+                shape,
+                a_transposed,
+                b_transposed,
+            };
+            let operands = Operands::laid(product, Layout { row, offset_bytes }, 3);
+            let isas = Isa::available().into_iter();
+            let ours = isas.map(|isa| Multiplier::ours(&Context::new(isa, Threads::one()).unwrap()));
+            for mut player in ours.chain([Multiplier::gemm_crate(), Multiplier::naive()]) {
+                let mut c = operands.c();
+                player.run(&operands, &mut c);
+                let error = operands.error_over_bound(&c.dense());
+                assert!(error <= 1.0, "{} at {product} in rows of {row}: {error}", player.id);
+            }
+        }
+    }
 
     #[test]
     fn a_wrong_element_and_a_nan_are_beyond_the_bound() {
         let operands = Operands::new(Shape { m: 9, n: 7, k: 33 }, 1);
-        let mut c = vec![0.0; 63];
-        (Multiplier::gemm_crate().multiply)(&operands, &mut c);
+        let mut field = operands.c();
+        Multiplier::gemm_crate().run(&operands, &mut field);
+        let mut c = field.dense();
         assert!(operands.error_over_bound(&c) <= 1.0);
         for at in 0..63 {
             let right = c[at];

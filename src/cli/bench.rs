@@ -1,5 +1,6 @@
 //! `tilelab bench`: contestants in turns, a table, and the bars.
 
+mod alignment;
 mod elementwise;
 
 use std::path::PathBuf;
@@ -30,6 +31,9 @@ enum What {
     Elementwise(elementwise::Args),
     /// Parameter updates in f32: ours and plain loops
     Update(elementwise::Args),
+    /// What the size's remainder, the distance from row to row and the base address cost: ours on every ISA, the gemm
+    /// crate and a naive loop
+    Alignment(alignment::Args),
 }
 
 /// What the user typed behind `bench gemm`.
@@ -77,6 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         What::Gemm(args) => products(args),
         What::Elementwise(args) => elementwise::functions(args),
         What::Update(args) => elementwise::updates(args),
+        What::Alignment(args) => alignment::run(args),
     }
 }
 
@@ -133,6 +138,7 @@ fn products(args: &Gemm) -> anyhow::Result<()> {
     };
     let parked = contexts.clone();
     let mut contest = Contest::new(options, threads, recording.started(), bench::fma_probe(&contexts[0]))
+        .cache_probe(bench::cache_probe(&machine))
         .settle(|| parked.iter().for_each(Context::park))
         .progress(|kept, wanted| {
             progress.set(done + u64::from(kept));
@@ -155,7 +161,11 @@ fn products(args: &Gemm) -> anyhow::Result<()> {
     if args.bars {
         judged = bars::against_peers(&bench);
         if alone {
-            judged.extend(bars::misalignment(&together(args, &contexts[0], &recording)?));
+            judged.extend(bars::misalignment(&together(
+                args,
+                &contexts[0],
+                (&recording, &machine),
+            )?));
             judged.extend(bars::work());
         }
     }
@@ -185,7 +195,7 @@ fn contexts(args: &Gemm, selected: Isa) -> anyhow::Result<Vec<Context>> {
 }
 
 /// The sizes of the alignment bars, in turns within every round: ours alone.
-fn together(args: &Gemm, ctx: &Context, recording: &Recording) -> anyhow::Result<Bench> {
+fn together(args: &Gemm, ctx: &Context, (recording, machine): (&Recording, &Machine)) -> anyhow::Result<Bench> {
     let operands: Vec<gemm::Operands> = bars::alignment()
         .into_iter()
         .map(|shape| gemm::Operands::new(shape, args.seed))
@@ -195,7 +205,8 @@ fn together(args: &Gemm, ctx: &Context, recording: &Recording) -> anyhow::Result
         budget: std::time::Duration::from_secs(60),
         ..Options::full()
     };
-    let mut contest = Contest::new(options, 1, recording.started(), bench::fma_probe(ctx));
+    let mut contest =
+        Contest::new(options, 1, recording.started(), bench::fma_probe(ctx)).cache_probe(bench::cache_probe(machine));
     let lineups = operands
         .iter()
         .map(|operands| gemm::lineup(operands, vec![gemm::Multiplier::ours(ctx)]));

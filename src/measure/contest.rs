@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A round that was disturbed from outside is dropped and redone: the hypervisor stole time, another process took our
-//! CPU, or the FMA probe beside it fell below [`PEAK_FLOOR`] of the best that the run has seen. A round is **never**
+//! CPU, or a probe beside it fell below its floor ([`PEAK_FLOOR`], [`CACHE_FLOOR`]) of the best that the run has seen. A round is **never**
 //! dropped for its own time, and every sample, dropped or not, stays in the record.
 
 use std::time::{Duration, Instant};
@@ -33,6 +33,17 @@ pub use summary::{COPY, Unit, drops, paired_rates};
 
 /// A round counts only if the FMA probe on both sides reached this share of the best seen in the run.
 pub const PEAK_FLOOR: f64 = 0.9;
+
+/// The same for the cache probe, which is the noisier one: neighbours who take the caches cost it half and more.
+pub const CACHE_FLOOR: f64 = 0.8;
+
+/// What the probes gave at one moment.
+#[derive(Debug, Clone, Copy)]
+struct Probes {
+    gflops: f64,
+    /// GB/s from the caches, if that is probed.
+    cache_gbs: Option<f64>,
+}
 
 /// One who takes part in a case.
 pub struct Contestant<'a> {
@@ -95,10 +106,10 @@ pub struct Contest<'a> {
     threads: usize,
     clock: Box<dyn Clock + 'a>,
     environment: Box<dyn Environment + 'a>,
-    // A second probe whose data lives in the caches belongs here, judged like this one: neighbours that take the caches
-    // leave the FMA rate as it was.
     probe: Box<dyn FnMut() -> f64 + 'a>,
     best_probe: f64,
+    cache_probe: Option<Box<dyn FnMut() -> f64 + 'a>>,
+    best_cache_probe: f64,
     settle: Box<dyn FnMut() + 'a>,
     progress: Box<dyn FnMut(u32, u32) + 'a>,
     played: Vec<Played>,
@@ -128,12 +139,21 @@ impl<'a> Contest<'a> {
             environment: Box::new(environment),
             probe: Box::new(probe),
             best_probe: 0.0,
+            cache_probe: None,
+            best_cache_probe: 0.0,
             settle: Box::new(|| ()),
             progress: Box::new(|_, _| ()),
             played: Vec::new(),
             rounds: Vec::new(),
             samples: Vec::new(),
         }
+    }
+
+    /// Takes this probe beside the other: GB/s from a buffer that lives in the caches, in a few hundred microseconds.
+    /// Neighbours that take the caches leave the FMA rate as it was.
+    pub fn cache_probe(mut self, probe: impl FnMut() -> f64 + 'a) -> Self {
+        self.cache_probe = Some(Box::new(probe));
+        self
     }
 
     /// Runs `settle` after each turn, not timed: it parks a contestant's threads before the next one's turn.
@@ -210,6 +230,7 @@ impl<'a> Contest<'a> {
             cases: Vec::new(),
             rounds: self.rounds,
             samples: self.samples,
+            comparisons: Vec::new(),
             notes: Vec::new(),
         };
         for mut played in self.played {

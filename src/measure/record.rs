@@ -119,6 +119,9 @@ pub struct Bench {
     pub rounds: Vec<Round>,
     /// Every sample.
     pub samples: Vec<Sample>,
+    /// Cases of one contestant held against each other. Empty as a rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<Comparison>,
     /// What a reader must know: cases that ended with fewer rounds than wanted, and why. Empty as a rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -180,6 +183,25 @@ pub struct Ratio {
     pub interval: (f64, f64),
 }
 
+/// One contestant's rate in a case over its rate in another that ran in the same rounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// What the cases differ in, such as `base address`.
+    pub group: String,
+    /// The case.
+    pub case: String,
+    /// What it is held against.
+    pub base: String,
+    /// Contestant id.
+    pub contestant: String,
+    /// Median over the rounds of the case's rate over the base's: below 1 it costs.
+    #[serde(deserialize_with = "lost::number")]
+    pub median: f64,
+    /// Its 95 percent interval.
+    #[serde(deserialize_with = "lost::pair")]
+    pub interval: (f64, f64),
+}
+
 /// Conditions of one round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Round {
@@ -195,6 +217,9 @@ pub struct Round {
     pub load: Option<f64>,
     /// FMA-peak probe beside the round, GFLOP/s: the lower of those before and after it.
     pub peak_gflops: f64,
+    /// Cache probe beside the round, GB/s: the lower of those before and after it; `None` if none was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_gbs: Option<f64>,
     /// Why it was dropped; `None` if it was kept. Never for its time.
     pub dropped: Option<String>,
 }

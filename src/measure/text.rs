@@ -227,6 +227,7 @@ mod tests {
             steal: None,
             load: None,
             peak_gflops: 99.0,
+            cache_gbs: None,
             dropped: dropped.map(str::to_owned),
         };
         let case = |name: &str, results| Case {
@@ -242,6 +243,7 @@ mod tests {
             cases: vec![case("1024 cubed", vec![ours, theirs]), case("7x7x7", vec![])],
             rounds: vec![round(0, None), round(1, Some("steal: 10 % of the CPU time"))],
             samples: vec![],
+            comparisons: vec![],
             notes: vec!["7x7x7: nothing kept".into()],
         }
     }

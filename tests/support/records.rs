@@ -98,6 +98,7 @@ pub fn bench() -> Bench {
             steal: Some(f64::from(round) * 0.002),
             load: Some(1.02),
             peak_gflops: 66.1 - f64::from(round) * 0.1,
+            cache_gbs: None,
             dropped: (round == 11).then(|| "steal above 2 %".to_owned()),
         });
     let samples = (0..60).map(|round| Sample {
@@ -112,6 +113,7 @@ pub fn bench() -> Bench {
     let (threads, unit, peak_gflops) = (1, "flop".to_owned(), 66.5);
     let notes = Vec::new();
     Bench {
+        comparisons: Vec::new(),
         notes,
         threads,
         unit,

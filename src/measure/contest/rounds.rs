@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Contest, Contestant, PEAK_FLOOR, environment, summary};
+use super::{CACHE_FLOOR, Contest, Contestant, PEAK_FLOOR, Probes, environment, summary};
 use crate::measure::record::{Round, Sample};
 
 /// Where every call is faster than this, each sample is preceded by one call that is not timed, which wakes the
@@ -54,8 +54,8 @@ impl Contest<'_> {
         number: u32,
         turns: &[usize],
         entries: &mut [Entry<'_>],
-        lead: (bool, f64),
-    ) -> Result<f64> {
+        lead: (bool, Probes),
+    ) -> Result<Probes> {
         let (warm, probe_before) = lead;
         let before = self.environment.read();
         let start_ns = self.clock.now_ns();
@@ -94,30 +94,34 @@ impl Contest<'_> {
                 at_s: start_ns as f64 / 1e9,
                 steal: environment::steal(&before, &after),
                 load: after.load,
-                peak_gflops: probe_before.min(probe_after),
+                peak_gflops: probe_before.gflops.min(probe_after.gflops),
+                cache_gbs: match (probe_before.cache_gbs, probe_after.cache_gbs) {
+                    (Some(before), Some(after)) => Some(f64::min(before, after)),
+                    (before, after) => before.or(after),
+                },
                 dropped: disturbance.clone(),
             });
         }
         Ok(probe_after)
     }
 
-    /// Takes the probe, again if it is low: one interrupt lasts long beside a few hundred microseconds, and says nothing
-    /// about the machine. A lower clock, a busy sibling or an absent core stays for all tries.
-    pub(super) fn probe(&mut self) -> Result<f64> {
-        let mut best = 0.0;
-        for _ in 0..PROBE_TRIES {
-            let gflops = (self.probe)();
-            ensure!(
-                gflops.is_finite() && gflops > 0.0,
-                "the FMA probe gave {gflops} GFLOP/s"
-            );
-            best = gflops.max(best);
-            if best >= PEAK_FLOOR * self.best_probe {
-                break;
-            }
+    /// Takes the probes, again if one is low: one interrupt lasts long beside a few hundred microseconds, and says nothing
+    /// about the machine. A lower clock, a busy sibling, an absent core or a neighbour in the caches stays for all tries.
+    pub(super) fn probe(&mut self) -> Result<Probes> {
+        let gflops = best_of(&mut *self.probe, PEAK_FLOOR * self.best_probe);
+        ensure!(
+            gflops.is_finite() && gflops > 0.0,
+            "the FMA probe gave {gflops} GFLOP/s"
+        );
+        self.best_probe = gflops.max(self.best_probe);
+        let mut cache_gbs = None;
+        if let Some(probe) = &mut self.cache_probe {
+            let gbs = best_of(&mut **probe, CACHE_FLOOR * self.best_cache_probe);
+            ensure!(gbs.is_finite() && gbs > 0.0, "the cache probe gave {gbs} GB/s");
+            self.best_cache_probe = gbs.max(self.best_cache_probe);
+            cache_gbs = Some(gbs);
         }
-        self.best_probe = best.max(self.best_probe);
-        Ok(best)
+        Ok(Probes { gflops, cache_gbs })
     }
 
     /// Drops rounds whose probe is below the floor of the best, which may have come after them.
@@ -127,12 +131,32 @@ impl Contest<'_> {
             if share < PEAK_FLOOR {
                 round.dropped = Some(format!("FMA probe: {:.0} % of its best", 100.0 * share));
             }
+            let share = round.cache_gbs.map_or(1.0, |gbs| gbs / self.best_cache_probe);
+            if share < CACHE_FLOOR && round.dropped.is_none() {
+                round.dropped = Some(format!("cache probe: {:.0} % of its best", 100.0 * share));
+            }
         }
     }
 
     pub(super) fn kept(&self, case: &str) -> u32 {
         summary::kept(case, &self.rounds).count() as u32
     }
+}
+
+/// The best of a few tries; the first that reaches `enough` ends them. NaN and what is no rate come through.
+fn best_of(probe: &mut dyn FnMut() -> f64, enough: f64) -> f64 {
+    let mut best = 0.0;
+    for _ in 0..PROBE_TRIES {
+        let rate = probe();
+        if !(rate.is_finite() && rate > 0.0) {
+            return rate;
+        }
+        best = rate.max(best);
+        if best >= enough {
+            break;
+        }
+    }
+    best
 }
 
 /// Calls for the next try, when `calls` took less than the time wanted: at least twice as many.

@@ -1,20 +1,28 @@
 //! Contestants timed in turn: rates beside the measured peak, and ratios of rounds.
 
 mod charts;
+mod costs;
 mod verdict;
 
 use crate::measure::{Bench, Case, CaseResult, Ratio, Record, Round, drops};
 use crate::report::format::{fixed, nanoseconds, plural};
 
-use super::{Column, Layout, Section, Table, outline};
+use super::{Column, Layout, Section, Table, Tone, outline};
 
 /// A bench. The first contestant is ours; the others are its peers.
 pub fn section(record: &Record, bench: &Bench) -> Section {
     let mut section = outline(record, verdict::verdict(bench));
+    // Wrong results come before what they cost.
+    if let Some(costs) = costs::verdict(bench).filter(|_| section.verdict.tone != Tone::Bad) {
+        section.verdict = costs;
+    }
     section.headline = verdict::headline(bench);
     section.notes = bench.notes.clone();
     let contestants = contestants(bench);
-    if !contestants.is_empty() {
+    if !bench.comparisons.is_empty() {
+        // Cases that differ in what is not their size have no place on an axis of sizes.
+        section.tables.extend([costs::table(bench), table(bench)]);
+    } else if !contestants.is_empty() {
         section.charts.push(charts::rates(bench, &contestants));
         section.charts.extend(charts::ratios(bench));
         section.tables.push(table(bench));
@@ -180,6 +188,7 @@ fn conditions(bench: &Bench) -> Vec<(String, String)> {
         1,
         " GFLOP/s",
     );
+    range("cache probe beside the rounds", &|round| round.cache_gbs, 1, " GB/s");
     range(
         "CPU time taken by the hypervisor",
         &|round| Some(100.0 * round.steal?),

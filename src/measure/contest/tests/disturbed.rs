@@ -246,3 +246,32 @@ fn one_low_probe_is_tried_again_and_a_lasting_one_believed() {
         "the rounds before and after it"
     );
 }
+
+#[test]
+fn neighbours_in_the_caches_drop_rounds_that_the_fma_probe_leaves() {
+    let world = World::new(|_| false);
+    let mut count = 0;
+    let options = Options {
+        rounds: 10,
+        ..Options::full()
+    };
+    // Tries 4 to 6 are those of one probe, between the third round and the fourth.
+    let caches = move || {
+        count += 1;
+        if (4..=6).contains(&count) { 30.0 } else { 50.0 }
+    };
+    let mut contest = world.contest(options, || 100.0).cache_probe(caches);
+    contest
+        .run(case("c", vec![world.contestant("a", 1e6, steady)]))
+        .unwrap();
+    let bench = contest.finish(Unit::Flop);
+    let dropped: Vec<u32> = bench
+        .rounds
+        .iter()
+        .filter(|round| round.dropped.is_some())
+        .map(|round| round.round)
+        .collect();
+    assert_eq!((bench.rounds.len(), dropped), (12, vec![2, 3]));
+    assert_eq!(bench.rounds[2].cache_gbs, Some(30.0));
+    assert_eq!(drops(&bench.rounds).get("cache probe"), Some(&2));
+}
