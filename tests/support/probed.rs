@@ -88,6 +88,7 @@ fn bandwidth() -> Bandwidth {
                 gbps,
                 interval_gbps: (0.97 * gbps, 1.03 * gbps),
                 with_allocation_gbps: 1.5 * gbps,
+                disturbed: false,
                 samples_ns: vec![1e6; 5],
                 slice_bytes: 1 << 20,
             }
