@@ -31,7 +31,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Train an MLP
-    Train(train::Args),
+    Train(Box<train::Args>),
     /// Interleaved timings: ours beside every peer of this machine, and the bars
     Bench(bench::Args),
     /// What a saved model says about images

@@ -5,7 +5,9 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tilelab_kernels::{Activation, Context, Epilogue, Float, Isa, MatMut, MatRef, ShapeError, Threads, reference};
+use tilelab_kernels::{
+    Activation, Context, Epilogue, Float, Isa, Labels, MatMut, MatRef, ShapeError, Threads, reference,
+};
 
 use crate::measure::{Check, SelfTest};
 
@@ -117,8 +119,9 @@ fn family<T: Float>(ctx: &Context, checks: &mut Vec<Check>) -> anyhow::Result<()
             let (mut losses, mut gradient) = (vec![T::from_f64(f64::NAN); m], vec![T::from_f64(f64::NAN); m * n]);
             let view = MatRef::row_major(&x, m, n)?;
             let out = MatMut::row_major(&mut gradient, m, n)?;
-            ctx.softmax_cross_entropy(view, &labels, scale, &mut losses, out)?;
-            let (expected_losses, expected_gradient) = reference::softmax_cross_entropy(view, &labels, scale);
+            ctx.softmax_cross_entropy(view, Labels::hard(&labels), scale, &mut losses, out)?;
+            let (expected_losses, expected_gradient) =
+                reference::softmax_cross_entropy(view, Labels::hard(&labels), scale);
             tally.hold(&losses, &expected_losses, |i| {
                 32.0 * eps * (16.0 + expected_losses[i].abs())
             });

@@ -66,3 +66,37 @@ fn what_cannot_be_is_one_line_and_exit_2() {
         assert!(output.stdout.is_empty());
     }
 }
+
+#[test]
+fn elementwise_and_updates_give_a_case_a_line() {
+    for (args, cases) in [
+        (&["bench", "elementwise", "--only", "tanh 1024"][..], 1),
+        (&["bench", "update", "--only", "203530"], 3),
+    ] {
+        let output = tilelab(&[args, &["--rounds", "1", "--json", "--all-isas"]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), cases + 1, "{text}");
+        for line in &lines[..cases] {
+            for result in line["results"].as_array().unwrap() {
+                assert!(result["error_over_bound"].as_f64().unwrap() <= 1.0, "{result}");
+            }
+        }
+    }
+    let bars = tilelab(&["bench", "elementwise", "--bars", "--only", "relu", "--rounds", "1"]);
+    let text = String::from_utf8(bars.stdout).unwrap();
+    assert!(
+        text.contains("time over the faster copy's") && text.contains("not measurable here: "),
+        "{text}"
+    );
+    for (args, named) in [
+        (&["bench", "elementwise", "--only", "nothing"][..], "nothing"),
+        (&["bench", "update", "--bars"], "--bars"),
+    ] {
+        let output = tilelab(args);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {told}");
+        assert!(told.trim_end().lines().count() == 1 && told.contains(named), "{told}");
+    }
+}

@@ -5,7 +5,7 @@ mod support;
 
 use serde_json::Value;
 use support::cli::{folder, run, text};
-use tilelab::measure::{Body, Record};
+use tilelab::measure::{Body, Epoch, Record};
 
 const ARGS: [&str; 9] = [
     "train",
@@ -169,5 +169,111 @@ fn an_interrupted_run_exits_130() {
             "{signal}: {line}"
         );
         assert!(line.contains("interrupted in epoch"), "{line}");
+    }
+}
+
+#[test]
+fn the_summary_a_dry_run_and_the_csv() {
+    let folder = folder();
+    let output = run(folder.path(), &[&ARGS[..], &["--csv", "table.csv"]].concat());
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    // Counted by hand: 784 * 12 + 12 and 12 * 10 + 10 parameters; 4 steps of 16 rows hold 60.
+    for line in [
+        "1      784 -> 12      relu       9,420",
+        "2       12 -> 10  identity         130",
+        "an epoch 4 steps",
+    ] {
+        assert!(out.contains(line), "{line:?} is not in {out}");
+    }
+    let csv = std::fs::read_to_string(folder.path().join("table.csv")).unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!((lines.len(), lines[0].split(',').count()), (4, 9));
+    let record = std::fs::read(folder.path().join("reports/raw/train-784-12-10.json")).unwrap();
+    let record: Record = serde_json::from_slice(&record).unwrap();
+    let Body::Training(training) = record.body else {
+        panic!("{:?}", record.body)
+    };
+    for (line, epoch) in lines[1..].iter().zip(&training.epochs) {
+        // The two cells of a validation that there was not are empty.
+        assert!(line.contains(",,,"), "{line}");
+        let cells = line.split(',').filter(|cell| !cell.is_empty());
+        let cells: Vec<f64> = cells.map(|cell| cell.parse().unwrap()).collect();
+        let Epoch {
+            train_loss,
+            test_loss,
+            train_acc,
+            test_acc,
+            seconds,
+            samples_per_s,
+            ..
+        } = *epoch;
+        assert_eq!(
+            cells,
+            [
+                epoch.epoch as f64,
+                train_loss,
+                test_loss,
+                train_acc,
+                test_acc,
+                seconds,
+                samples_per_s
+            ]
+        );
+    }
+
+    std::fs::remove_dir_all(folder.path().join("reports")).unwrap();
+    for json in [&["--json"][..], &[]] {
+        let dry = [
+            &ARGS[..],
+            &["--dry-run", "--checkpoint", "saved", "--csv", "dry.csv"],
+            json,
+        ]
+        .concat();
+        let output = run(folder.path(), &dry);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let out = text(&output.stdout);
+        if json.is_empty() {
+            assert!(
+                out.contains("9550 parameters") && out.ends_with("nothing was written\n"),
+                "{out}"
+            );
+        } else {
+            let line: Value = serde_json::from_str(out).unwrap();
+            assert_eq!((&line["event"], &line["parameters"]), (&"dry-run".into(), &9550.into()));
+            assert_eq!(line["epoch_steps"], 4);
+        }
+        for name in ["reports", "saved", "dry.csv"] {
+            assert!(!folder.path().join(name).exists(), "{name} was written");
+        }
+    }
+    // What a run would refuse, a dry run refuses.
+    let output = run(folder.path(), &["train", "--layers", "785,10", "--dry-run"]);
+    assert_eq!(
+        (output.status.code(), text(&output.stderr).lines().count()),
+        (Some(2), 1)
+    );
+}
+
+#[test]
+fn ways_of_stepping_that_make_no_sense_are_one_line() {
+    let folder = folder();
+    for (args, named) in [
+        (&["--schedule", "linear"][..], "no schedule is called `linear`"),
+        (&["--schedule", "step:0:0.1"], "step:30:0.1"),
+        (&["--warmup", "-1"], "--warmup"),
+        (&["--accumulate", "0"], "--accumulate"),
+        (&["--accumulate", "17"], "--accumulate 17: a batch of 16 rows"),
+        (&["--clip", "0"], "--clip"),
+        (&["--validation", "1"], "--validation 1: it must be a share"),
+        (&["--validation", "0.001"], "of 60 rows it leaves none"),
+        (&["--patience", "3"], "--patience"),
+        (&["--overfit-batches", "0"], "--overfit-batches"),
+        (&["--csv", "none/table.csv"], "--csv none/table.csv"),
+    ] {
+        let output = run(folder.path(), &[&ARGS[..], args].concat());
+        let line = text(&output.stderr);
+        assert_eq!((output.status.code(), line.lines().count()), (Some(2), 1), "{line}");
+        assert!(line.contains(named), "{line}");
     }
 }

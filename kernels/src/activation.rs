@@ -1,12 +1,34 @@
 //! Activations and their derivatives.
+//!
+//! | activation | f(x) | f'(x) | at the kink |
+//! |---|---|---|---|
+//! | identity | x | 1 | |
+//! | relu | max(x, 0) | \[x > 0\] | 0 |
+//! | leaky relu | x if x > 0, else slope x | 1, else slope | slope |
+//! | prelu | x if x > 0, else alpha x | 1, else alpha | 1 |
+//! | elu | x if x > 0, else alpha (exp(x) - 1) | 1, else f + alpha | alpha |
+//! | sigmoid | y = 1 / (1 + exp(-x)) | y (1 - y) | |
+//! | tanh | y = tanh x | 1 - y^2 | |
+//! | swish | x y, y = sigmoid(beta x) | y + beta x y (1 - y) | |
+//! | gelu | x P(x), P = (1 + erf(x / sqrt 2)) / 2 | P + x p(x), p the density | |
+//! | gelu, tanh form | x y, y = sigmoid(u), u = 2 sqrt(2 / pi) (x + 0.044715 x^3) | y + x y (1 - y) u' | |
+//!
+//! # What happens at
+//! NaN stays NaN in f. -0.0 stays -0.0 but in elu and swish, which give 0. Infinities give the limit, but swish at -inf (beta > 0), which is
+//! -inf * 0: NaN. Error bounds are in `elementary/tanh.rs` and `elementary/normal.rs`; elu 2 ulp, swish 3 ulp of |x| sigmoid(beta x) where
+//! beta = 1 (else beta x rounds first).
+
+mod functions;
+
+use functions::{ByAlpha, ByBeta, Elu, Gelu, GeluTanh, Identity, LeakyRelu, PRelu, Relu, Sigmoid, Swish, Tanh};
 
 use crate::elementwise::{self, Rows, length, over_rows};
-use crate::simd::Simd;
+use crate::simd::Arithmetic;
 use crate::vector_loops::{Map, Zip};
 use crate::{Context, Float, MatMut, ShapeError};
 
 /// An elementwise activation function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Activation {
     /// x
@@ -14,6 +36,34 @@ pub enum Activation {
     Identity,
     /// max(x, 0); its derivative at 0 is 0.
     Relu,
+    /// x above 0, else slope x; its derivative at 0 is `slope`.
+    LeakyRelu {
+        /// 0.01 by custom.
+        slope: f64,
+    },
+    /// Leaky relu with a learned slope; its derivative at 0 is 1.
+    PRelu {
+        /// 0.25 to begin with by custom.
+        alpha: f64,
+    },
+    /// x above 0, else alpha (exp(x) - 1).
+    Elu {
+        /// 1 by custom.
+        alpha: f64,
+    },
+    /// 1 / (1 + exp(-x))
+    Sigmoid,
+    /// tanh x
+    Tanh,
+    /// x sigmoid(beta x); with beta = 1 also called SiLU.
+    Swish {
+        /// 1 by custom.
+        beta: f64,
+    },
+    /// x times the standard normal distribution function at x.
+    Gelu,
+    /// Its approximation x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)).
+    GeluTanh,
 }
 
 /// What an activation's derivative is computed from, and so what a forward pass must keep.
@@ -26,79 +76,42 @@ pub enum Saves {
 }
 
 impl Activation {
-    /// What [`Context::activate_backward`] takes as `saved`.
-    pub const fn saves(self) -> Saves {
+    /// What [`Context::activate_backward`] takes as `saved`. The output where that is enough, since it is kept anyhow.
+    pub fn saves(self) -> Saves {
         match self {
-            Activation::Identity | Activation::Relu => Saves::Output,
-        }
-    }
-
-    /// f(x).
-    #[inline(always)]
-    pub(crate) fn apply<T: Float, S: Simd<T>>(self, s: S, x: S::V) -> S::V {
-        match self {
-            Activation::Identity => x,
-            Activation::Relu => Relu.map(s, x),
-        }
-    }
-
-    /// dy * f'(saved).
-    #[inline(always)]
-    pub(crate) fn times_derivative<T: Float, S: Simd<T>>(self, s: S, saved: S::V, dy: S::V) -> S::V {
-        match self {
-            Activation::Identity => dy,
-            Activation::Relu => Relu.zip(s, saved, dy),
+            Self::Identity | Self::Relu | Self::Sigmoid | Self::Tanh => Saves::Output,
+            // With a negative slope the output has lost the input's sign.
+            Self::LeakyRelu { slope: s } | Self::Elu { alpha: s } if s >= 0.0 => Saves::Output,
+            _ => Saves::Input,
         }
     }
 
     /// Gives `visitor` the function itself, so that loops are compiled once for each.
-    fn visit<T: Float, W: Visitor<T>>(self, visitor: W) {
+    #[inline(always)]
+    pub(crate) fn visit<T: Float, W: Visitor<T>>(self, visitor: W) {
         match self {
-            Activation::Identity => visitor.function(Identity),
-            Activation::Relu => visitor.function(Relu),
+            Self::Identity => visitor.function(Identity),
+            Self::Relu => visitor.function(Relu),
+            Self::LeakyRelu { slope } => visitor.function(LeakyRelu(T::from_f64(slope))),
+            Self::PRelu { alpha } => visitor.function(PRelu(T::from_f64(alpha))),
+            Self::Elu { alpha } => visitor.function(Elu {
+                alpha: T::from_f64(alpha),
+                from_output: self.saves() == Saves::Output,
+            }),
+            Self::Sigmoid => visitor.function(Sigmoid),
+            Self::Tanh => visitor.function(Tanh),
+            Self::Swish { beta } => visitor.function(Swish(T::from_f64(beta))),
+            Self::Gelu => visitor.function(Gelu),
+            Self::GeluTanh => visitor.function(GeluTanh),
         }
     }
 }
 
 /// Who wants an activation as a type: see [`Activation::visit`].
-trait Visitor<T: Float> {
-    /// `f`'s [`Map`] is the activation, its [`Zip`] takes (saved, dy) to dy * f'(saved).
+pub(crate) trait Visitor<T: Float> {
+    /// `f`'s [`Map`] is the activation, its [`Zip`] takes (saved, dy) to dy * f'(saved). Must be `#[inline(always)]` where it
+    /// runs inside a function that enables an ISA.
     fn function<F: Map<T> + Zip<T>>(self, f: F);
-}
-
-#[derive(Clone, Copy)]
-struct Identity;
-
-impl<T: Float> Map<T> for Identity {
-    #[inline(always)]
-    fn map<S: Simd<T>>(self, _: S, x: S::V) -> S::V {
-        x
-    }
-}
-
-impl<T: Float> Zip<T> for Identity {
-    #[inline(always)]
-    fn zip<S: Simd<T>>(self, _: S, _: S::V, dy: S::V) -> S::V {
-        dy
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Relu;
-
-impl<T: Float> Map<T> for Relu {
-    /// NaN stays NaN (max gives its second operand), -0.0 gives -0.0.
-    #[inline(always)]
-    fn map<S: Simd<T>>(self, s: S, x: S::V) -> S::V {
-        s.max(s.splat(T::ZERO), x)
-    }
-}
-
-impl<T: Float> Zip<T> for Relu {
-    #[inline(always)]
-    fn zip<S: Simd<T>>(self, s: S, saved: S::V, dy: S::V) -> S::V {
-        s.select(s.gt(saved, s.splat(T::ZERO)), dy, s.splat(T::ZERO))
-    }
 }
 
 impl Context {
@@ -141,6 +154,25 @@ impl Context {
         Ok(())
     }
 
+    /// The sum of dy * df/dp over all elements, p being prelu's alpha or swish's beta, and `x` the activation's input: the gradient
+    /// of a learned parameter. 0 for activations without one. Its order depends on the length alone.
+    ///
+    /// # Errors
+    /// When the lengths differ.
+    pub fn activation_parameter_gradient<T: Float>(
+        &self,
+        activation: Activation,
+        x: &[T],
+        dy: &[T],
+    ) -> Result<T, ShapeError> {
+        length("activation_parameter_gradient", "dy", dy.len(), x.len())?;
+        Ok(match activation {
+            Activation::PRelu { .. } => elementwise::sum_of_zip(self, ByAlpha, x, dy),
+            Activation::Swish { beta } => elementwise::sum_of_zip(self, ByBeta(T::from_f64(beta)), x, dy),
+            _ => T::ZERO,
+        })
+    }
+
     /// z\[i, j\] += bias\[j\].
     ///
     /// # Errors
@@ -164,7 +196,7 @@ struct Add;
 
 impl<T: Float> Zip<T> for Add {
     #[inline(always)]
-    fn zip<S: Simd<T>>(self, s: S, a: S::V, b: S::V) -> S::V {
+    fn zip<S: Arithmetic<T>>(self, s: S, a: S::V, b: S::V) -> S::V {
         s.add(a, b)
     }
 }

@@ -8,15 +8,20 @@
 //! | family | where |
 //! |---|---|
 //! | products, with epilogues | [`Context::gemm`], [`Context::plan_gemm`] |
-//! | activations and derivatives | [`Context::activate`], [`Context::activate_backward`] |
-//! | softmax and losses | [`Context::softmax`], [`Context::log_softmax`], [`Context::softmax_cross_entropy`] |
-//! | reductions | [`Context::column_sum`], [`Context::row_argmax`] |
-//! | updates | [`Context::sgd`] |
+//! | elementary functions | [`Context::exp`], [`Context::log`], [`Context::erf`] |
+//! | activations and derivatives | [`Context::activate`], [`Context::activate_backward`], [`Context::activation_parameter_gradient`] |
+//! | softmax | [`Context::softmax`], [`Context::log_softmax`], [`Context::logsumexp`] |
+//! | losses with gradients | [`Context::softmax_cross_entropy`], [`Context::binary_cross_entropy`], [`Context::squared_error`] |
+//! | reductions | [`Context::column_sum`], [`Context::column_dot`], [`Context::column_mean_variance`], [`Context::row_argmax`] |
+//! | batch normalisation, dropout | [`Context::batch_norm`], [`Context::batch_norm_backward`], [`Context::dropout`] |
+//! | updates | [`Context::sgd`], [`Context::momentum`], [`Context::adam`] |
 //!
 //! Every one has a plain f64 oracle in [`mod@reference`].
 
 mod activation;
+mod columns;
 mod context;
+mod dropout;
 mod elementary;
 mod elementwise;
 mod error;
@@ -37,9 +42,13 @@ mod update;
 mod vector_loops;
 
 pub use activation::{Activation, Saves};
+pub use columns::{ColumnMeans, ColumnScales};
 pub use context::{Context, Threads};
+pub use dropout::Dropout;
 pub use error::{ContextError, ShapeError};
 pub use float::Float;
 pub use gemm::{Epilogue, gemm};
 pub use isa::Isa;
+pub use loss::{Gradient, Labels};
 pub use matrix::{MatMut, MatRef};
+pub use update::{Adam, Momentum};

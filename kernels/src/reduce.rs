@@ -1,10 +1,13 @@
-//! Reductions: sums of columns, and where a row is largest.
+//! Reductions: sums, means and variances of columns, and where a row is largest.
 //!
 //! # Column sums
-//! sums_j = sum_i x_ij. Rows are taken [`STEP`] at a time, added in pairs, and the result to the running sums, which lie in L1: memory is
+//! sums_j = sum_i f(x_ij), f being x, (x - mean)^2 or a product of two. Rows are taken [`STEP`] at a time, added in pairs, and the result to the running sums, which lie in L1: memory is
 //! read in order. Blocks of [`BLOCK`] rows have partial sums of their own, added in block order. Steps and blocks
 //! depend on the shape alone, so the bits do not depend on the threads. The error is at most
 //! (BLOCK / STEP + 3 + blocks) eps / 2 times the sum of |x_ij|.
+
+// Loops over registers go by index, as in the micro-kernel.
+#![allow(clippy::needless_range_loop)]
 
 use crate::elementwise::{BREAK_EVEN, Rows, Shared, length, over_rows};
 use crate::simd::{Kernel, Simd};
@@ -17,37 +20,85 @@ const STEP: usize = 8;
 /// Rows of a partial sum.
 const BLOCK: usize = 256;
 
-/// Columns `from..to` of rows `first..first + count`, into `sums[from..to]`.
-struct ColumnSum<T> {
+/// What is summed: a function of a row's elements, and of the column's own values.
+pub(crate) trait Term<T: Float>: Copy + Send + Sync {
+    /// The term of row `i` at columns `j..`, of which `left` are there.
+    ///
+    /// # Safety
+    /// Row `i` has these columns.
+    unsafe fn at<S: Simd<T>>(self, s: S, i: usize, j: usize, left: usize) -> S::V;
+}
+
+/// x
+impl<T: Float> Term<T> for Rows<T> {
+    #[inline(always)]
+    unsafe fn at<S: Simd<T>>(self, s: S, i: usize, j: usize, left: usize) -> S::V {
+        // SAFETY: the caller vouches for it.
+        unsafe { s.load_up_to(self.row(i).add(j), left) }
+    }
+}
+
+/// (x - mean)^2
+#[derive(Clone, Copy)]
+struct SquaredDeviation<T> {
     x: Rows<T>,
+    mean: Shared<T>,
+}
+
+impl<T: Float> Term<T> for SquaredDeviation<T> {
+    #[inline(always)]
+    unsafe fn at<S: Simd<T>>(self, s: S, i: usize, j: usize, left: usize) -> S::V {
+        // SAFETY: the caller vouches for x, and there is a mean for each column.
+        let d = unsafe { s.sub(self.x.at(s, i, j, left), s.load_up_to(self.mean.at(j), left)) };
+        s.mul(d, d)
+    }
+}
+
+/// a b
+#[derive(Clone, Copy)]
+struct Times<T> {
+    a: Rows<T>,
+    b: Rows<T>,
+}
+
+impl<T: Float> Term<T> for Times<T> {
+    #[inline(always)]
+    unsafe fn at<S: Simd<T>>(self, s: S, i: usize, j: usize, left: usize) -> S::V {
+        // SAFETY: the caller vouches for a, and b has its shape.
+        unsafe { s.mul(self.a.at(s, i, j, left), self.b.at(s, i, j, left)) }
+    }
+}
+
+/// The sums of `cols` columns over rows `first..first + count`.
+struct ColumnSum<F, T> {
+    term: F,
+    cols: usize,
     first: usize,
     count: usize,
     sums: *mut T,
 }
 
-impl<T: Float> Kernel<T> for ColumnSum<T> {
+impl<T: Float, F: Term<T>> Kernel<T> for ColumnSum<F, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        let (n, end) = (self.x.cols, self.first + self.count);
-        let mut i = self.first;
+        let end = self.first + self.count;
         let mut j = 0;
-        while j < n {
-            let m = s.first(n - j);
-            // SAFETY: the mask has the columns that are left, at most.
-            unsafe { s.store_masked(self.sums.add(j), m, s.splat(T::ZERO)) };
+        while j < self.cols {
+            // SAFETY: `cols` sums.
+            unsafe { s.store_up_to(self.sums.add(j), self.cols - j, s.splat(T::ZERO)) };
             j += S::LANES;
         }
+        let mut i = self.first;
         while i < end {
-            // SAFETY: rows i to i + 7, where they exist, have n elements, and so has `sums`, which is this task's own.
+            // SAFETY: rows i to i + 7, where they exist, have `cols` elements, and so has `sums`, which is this task's own.
             unsafe {
                 if end - i >= STEP {
-                    let x = [0, 1, 2, 3, 4, 5, 6, 7].map(|r| self.x.row(i + r).cast_const());
-                    add_eight(s, x, self.sums, n);
+                    self.add::<S, STEP>(s, i);
                     i += STEP;
                 } else {
-                    vector_loops::zip(s, Add, self.x.row(i), self.sums, self.sums, n);
+                    self.add::<S, 1>(s, i);
                     i += 1;
                 }
             }
@@ -55,53 +106,94 @@ impl<T: Float> Kernel<T> for ColumnSum<T> {
     }
 }
 
-/// sums\[j\] += ((x0 + x1) + (x2 + x3)) + ((x4 + x5) + (x6 + x7)).
-///
-/// # Safety
-/// All are valid for `n` elements, `sums` for writes, and it overlaps none.
-#[inline(always)]
-unsafe fn add_eight<T: Float, S: Simd<T>>(s: S, x: [*const T; STEP], sums: *mut T, n: usize) {
-    let mut j = 0;
-    while j + S::LANES <= n {
-        // SAFETY: j + LANES <= n.
-        unsafe {
-            let a = s.add(
-                s.add(s.load(x[0].add(j)), s.load(x[1].add(j))),
-                s.add(s.load(x[2].add(j)), s.load(x[3].add(j))),
-            );
-            let b = s.add(
-                s.add(s.load(x[4].add(j)), s.load(x[5].add(j))),
-                s.add(s.load(x[6].add(j)), s.load(x[7].add(j))),
-            );
-            s.store(sums.add(j), s.add(s.load(sums.add(j)), s.add(a, b)));
-        }
-        j += S::LANES;
-    }
-    if j < n {
-        let m = s.first(n - j);
-        // SAFETY: the mask has the n - j columns that are left.
-        unsafe {
-            let a = s.add(
-                s.add(s.load_masked(x[0].add(j), m), s.load_masked(x[1].add(j), m)),
-                s.add(s.load_masked(x[2].add(j), m), s.load_masked(x[3].add(j), m)),
-            );
-            let b = s.add(
-                s.add(s.load_masked(x[4].add(j), m), s.load_masked(x[5].add(j), m)),
-                s.add(s.load_masked(x[6].add(j), m), s.load_masked(x[7].add(j), m)),
-            );
-            s.store_masked(sums.add(j), m, s.add(s.load_masked(sums.add(j), m), s.add(a, b)));
+impl<T: Float, F: Term<T>> ColumnSum<F, T> {
+    /// sums\[j\] += the terms of rows i to i + R, added in pairs: ((x0 + x1) + (x2 + x3)) + ...
+    ///
+    /// # Safety
+    /// The rows are there, and `sums` is valid for `cols` elements.
+    #[inline(always)]
+    unsafe fn add<S: Simd<T>, const R: usize>(&self, s: S, i: usize) {
+        let mut j = 0;
+        while j < self.cols {
+            let left = self.cols - j;
+            let mut x = [s.splat(T::ZERO); R];
+            for r in 0..R {
+                // SAFETY: the caller's promise.
+                x[r] = unsafe { self.term.at(s, i + r, j, left) };
+            }
+            let mut width = R / 2;
+            let mut stride = 1;
+            while width > 0 {
+                for r in 0..width {
+                    x[2 * r * stride] = s.add(x[2 * r * stride], x[(2 * r + 1) * stride]);
+                }
+                stride *= 2;
+                width /= 2;
+            }
+            // SAFETY: as above.
+            unsafe {
+                let sums = self.sums.add(j);
+                s.store_up_to(sums, left, s.add(s.load_up_to(sums, left), x[0]));
+            }
+            j += S::LANES;
         }
     }
 }
 
-#[derive(Clone, Copy)]
-struct Add;
-
-impl<T: Float> vector_loops::Zip<T> for Add {
-    #[inline(always)]
-    fn zip<S: Simd<T>>(self, s: S, a: S::V, b: S::V) -> S::V {
-        s.add(a, b)
+/// sums\[j\] = the sum of `term` over `rows` rows.
+pub(crate) fn column_sums<T: Float>(ctx: &Context, term: impl Term<T>, rows: usize, sums: &mut [T]) {
+    let (isa, cols) = (ctx.isa(), sums.len());
+    if cols == 0 {
+        return;
     }
+    if rows <= BLOCK {
+        let (first, count, sums) = (0, rows, sums.as_mut_ptr());
+        return T::run_on(
+            isa,
+            ColumnSum {
+                term,
+                cols,
+                first,
+                count,
+                sums,
+            },
+        );
+    }
+    let blocks = rows.div_ceil(BLOCK);
+    let working = &mut *ctx.working();
+    let partial = Shared::new(working.scratch.partial.room::<T>(blocks * cols));
+    let block = |i: usize| {
+        let first = i * BLOCK;
+        let count = BLOCK.min(rows - first);
+        // SAFETY: the room has `cols` elements for each block, and each block is one task.
+        let sums = unsafe { partial.at(i * cols) };
+        T::run_on(
+            isa,
+            ColumnSum {
+                term,
+                cols,
+                first,
+                count,
+                sums,
+            },
+        );
+    };
+    if rows.saturating_mul(cols) <= BREAK_EVEN {
+        (0..blocks).for_each(block);
+    } else {
+        working.pool.run(blocks, &block);
+    }
+    let (term, first, count, sums) = (Rows::of_room(partial, blocks, cols), 0, blocks, sums.as_mut_ptr());
+    T::run_on(
+        isa,
+        ColumnSum {
+            term,
+            cols,
+            first,
+            count,
+            sums,
+        },
+    );
 }
 
 /// Rows `first..first + count`.
@@ -148,56 +240,47 @@ impl Context {
     pub fn column_sum<T: Float>(&self, x: MatRef<'_, T>, sums: &mut [T]) -> Result<(), ShapeError> {
         length("column_sum", "sums", sums.len(), x.cols())?;
         let x = Rows::of("column_sum", "x", x)?;
-        let (isa, n) = (self.isa(), x.cols);
-        if n == 0 {
-            return Ok(());
-        }
-        if x.rows <= BLOCK {
-            T::run_on(
-                isa,
-                ColumnSum {
-                    x,
-                    first: 0,
-                    count: x.rows,
-                    sums: sums.as_mut_ptr(),
-                },
-            );
-            return Ok(());
-        }
-        let blocks = x.rows.div_ceil(BLOCK);
-        let working = &mut *self.working();
-        let partial = Shared::new(working.scratch.partial.room::<T>(blocks * n));
-        let block = |i: usize| {
-            let first = i * BLOCK;
-            // SAFETY: the room has n elements for each block, and each block is one task.
-            let sums = unsafe { partial.at(i * n) };
-            T::run_on(
-                isa,
-                ColumnSum {
-                    x,
-                    first,
-                    count: BLOCK.min(x.rows - first),
-                    sums,
-                },
-            );
+        column_sums(self, x, x.rows, sums);
+        Ok(())
+    }
+
+    /// sums\[j\] = sum of a\[i, j\] b\[i, j\] over i.
+    ///
+    /// # Errors
+    /// When shapes don't fit, or rows are not contiguous.
+    pub fn column_dot<T: Float>(&self, a: MatRef<'_, T>, b: MatRef<'_, T>, sums: &mut [T]) -> Result<(), ShapeError> {
+        length("column_dot", "sums", sums.len(), a.cols())?;
+        let (a, b) = (Rows::of("column_dot", "a", a)?, Rows::of("column_dot", "b", b)?);
+        a.same_shape("column_dot", "b", &b)?;
+        column_sums(self, Times { a, b }, a.rows, sums);
+        Ok(())
+    }
+
+    /// mean\[j\] and the biased variance\[j\] = sum of (x\[i, j\] - mean\[j\])^2 / m over the m rows, in two passes: nothing cancels.
+    /// NaN for a matrix without rows.
+    ///
+    /// # Errors
+    /// When `mean` or `variance` has not one element a column, or rows are not contiguous.
+    pub fn column_mean_variance<T: Float>(
+        &self,
+        x: MatRef<'_, T>,
+        mean: &mut [T],
+        variance: &mut [T],
+    ) -> Result<(), ShapeError> {
+        const OPERATION: &str = "column_mean_variance";
+        length(OPERATION, "mean", mean.len(), x.cols())?;
+        length(OPERATION, "variance", variance.len(), x.cols())?;
+        let x = Rows::of(OPERATION, "x", x)?;
+        let divide = |sums: &mut [T]| {
+            for sum in sums {
+                *sum = T::from_f64(sum.to_f64() / x.rows as f64);
+            }
         };
-        if x.rows.saturating_mul(n) <= BREAK_EVEN {
-            (0..blocks).for_each(block);
-        } else {
-            working.pool.run(blocks, &block);
-        }
-        // SAFETY: the blocks' sums are a matrix of blocks rows and n columns, written above.
-        let partial = unsafe { std::slice::from_raw_parts(partial.at(0), blocks * n) };
-        let partial = Rows::of("column_sum", "partial", MatRef::row_major(partial, blocks, n)?)?;
-        T::run_on(
-            isa,
-            ColumnSum {
-                x: partial,
-                first: 0,
-                count: blocks,
-                sums: sums.as_mut_ptr(),
-            },
-        );
+        column_sums(self, x, x.rows, mean);
+        divide(mean);
+        let mean = Shared::read(mean.as_ptr());
+        column_sums(self, SquaredDeviation { x, mean }, x.rows, variance);
+        divide(variance);
         Ok(())
     }
 

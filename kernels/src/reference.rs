@@ -3,10 +3,12 @@
 mod rows;
 
 pub use rows::{
-    activate, activate_backward, add_bias, column_sum, cross_entropy_loss, gather_rows_u8, log_softmax, logsumexp,
-    row_argmax, sgd, softmax, softmax_cross_entropy,
+    activate, activate_backward, adam, add_bias, binary_cross_entropy, column_dot, column_mean_variance, column_sum,
+    cross_entropy_loss, dropout, gather_rows_u8, log_softmax, logsumexp, momentum, row_argmax, sgd, softmax,
+    softmax_cross_entropy, squared_error,
 };
 
+use crate::activation::Saves;
 use crate::{Activation, Epilogue, Float, MatMut, MatRef};
 
 /// `f(x)`.
@@ -14,15 +16,95 @@ pub fn activation(activation: Activation, x: f64) -> f64 {
     match activation {
         Activation::Identity => x,
         Activation::Relu => x.max(0.0),
+        Activation::LeakyRelu { slope } => if_positive(x, x, slope * x),
+        Activation::PRelu { alpha } => if_positive(x, x, alpha * x),
+        Activation::Elu { alpha } => if_positive(x, x, alpha * x.exp_m1()),
+        Activation::Sigmoid => sigmoid(x),
+        Activation::Tanh => x.tanh(),
+        Activation::Swish { beta } => x * sigmoid(beta * x),
+        Activation::Gelu => x * distribution(x),
+        Activation::GeluTanh => x * sigmoid(gelu_argument(x).0),
     }
 }
 
-/// `f'(saved)`, with `saved` the activation's output for relu; 0 at the kink.
+/// `f'(saved)`, with `saved` the activation's input or output, as [`Activation::saves`] says; at a kink the value of `activation.rs`.
 pub fn derivative(activation: Activation, saved: f64) -> f64 {
     match activation {
         Activation::Identity => 1.0,
         Activation::Relu => f64::from(saved > 0.0),
+        Activation::LeakyRelu { slope } => if_positive(saved, 1.0, slope),
+        Activation::PRelu { alpha } => {
+            if saved < 0.0 {
+                alpha
+            } else {
+                1.0
+            }
+        }
+        Activation::Elu { alpha } => {
+            let below = match activation.saves() {
+                Saves::Output => saved + alpha,
+                Saves::Input => alpha * saved.exp(),
+            };
+            if_positive(saved, 1.0, below)
+        }
+        Activation::Sigmoid => saved * (1.0 - saved),
+        Activation::Tanh => (1.0 - saved) * (1.0 + saved),
+        Activation::Swish { beta } => {
+            let z = beta * saved;
+            sigmoid(z) + z * sigmoid_slope(z)
+        }
+        Activation::Gelu => {
+            let density = (-saved * saved / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+            distribution(saved) + saved * density
+        }
+        Activation::GeluTanh => {
+            let (u, slope) = gelu_argument(saved);
+            sigmoid(u) + saved * sigmoid_slope(u) * slope
+        }
     }
+}
+
+/// `df/dp` at `x`, p being prelu's alpha or swish's beta; 0 for activations without one.
+pub fn derivative_by_parameter(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::PRelu { .. } => x.min(0.0),
+        Activation::Swish { beta } => x * x * sigmoid_slope(beta * x),
+        _ => 0.0,
+    }
+}
+
+/// erf(x).
+pub fn erf(x: f64) -> f64 {
+    libm::erf(x)
+}
+
+fn if_positive(x: f64, then: f64, or: f64) -> f64 {
+    if x > 0.0 { then } else { or }
+}
+
+/// 1 / (1 + exp(-x)), from the side that does not overflow.
+fn sigmoid(x: f64) -> f64 {
+    if x > 0.0 {
+        1.0 / (1.0 + (-x).exp())
+    } else {
+        x.exp() / (1.0 + x.exp())
+    }
+}
+
+/// y (1 - y), y = sigmoid(x): 1 - y would cancel.
+fn sigmoid_slope(x: f64) -> f64 {
+    sigmoid(x) * sigmoid(-x)
+}
+
+/// The standard normal distribution function.
+fn distribution(x: f64) -> f64 {
+    libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2) / 2.0
+}
+
+/// The sigmoid's argument in gelu's tanh form, and its derivative.
+fn gelu_argument(x: f64) -> (f64, f64) {
+    let k = 2.0 * (2.0 / std::f64::consts::PI).sqrt();
+    (k * (x + 0.044715 * x.powi(3)), k * (1.0 + 3.0 * 0.044715 * x * x))
 }
 
 /// C <- epilogue(alpha * A * B + beta * C), every element summed in f64 in the order of k.

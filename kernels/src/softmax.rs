@@ -5,7 +5,8 @@
 //!
 //! # Passes over a row
 //! First M, then exp(x_j - M), summed, and stored for softmax, then y. A row of up to some thousand elements stays in L1
-//! between them, so that memory is read once and written once.
+//! between them, so that memory is read once and written once. Where y is stored past the caches it can't keep the
+//! exponentials, and they are computed twice: the same numbers, so the same bits.
 //!
 //! # What happens at
 //! - exp(x_j - M) below 2^-126.5 (f64: 2^-1022.5): 0 in the sum and in y.
@@ -18,8 +19,8 @@
 //! below (n / (4 LANES) + 6) eps / 2.
 
 use crate::elementary::{exp_nonpositive, log};
-use crate::elementwise::{Rows, length, over_rows};
-use crate::simd::{Kernel, Simd};
+use crate::elementwise::{self, Rows, length, over_rows};
+use crate::simd::{Arithmetic, Kernel, Simd};
 use crate::vector_loops::{self, Map};
 use crate::{Context, Float, MatMut, MatRef, ShapeError};
 
@@ -29,7 +30,7 @@ pub(crate) struct ExpBelow<T>(pub(crate) T);
 
 impl<T: Float> Map<T> for ExpBelow<T> {
     #[inline(always)]
-    fn map<S: Simd<T>>(self, s: S, x: S::V) -> S::V {
+    fn map<S: Arithmetic<T>>(self, s: S, x: S::V) -> S::V {
         exp_nonpositive(s, s.sub(x, s.splat(self.0)))
     }
 }
@@ -40,8 +41,19 @@ pub(crate) struct Times<T>(pub(crate) T);
 
 impl<T: Float> Map<T> for Times<T> {
     #[inline(always)]
-    fn map<S: Simd<T>>(self, s: S, x: S::V) -> S::V {
+    fn map<S: Arithmetic<T>>(self, s: S, x: S::V) -> S::V {
         s.mul(x, s.splat(self.0))
+    }
+}
+
+/// factor * exp(x - shift), for shift >= x.
+#[derive(Clone, Copy)]
+struct TimesExpBelow<T>(T, T);
+
+impl<T: Float> Map<T> for TimesExpBelow<T> {
+    #[inline(always)]
+    fn map<S: Arithmetic<T>>(self, s: S, x: S::V) -> S::V {
+        Times(self.0).map(s, ExpBelow(self.1).map(s, x))
     }
 }
 
@@ -51,7 +63,7 @@ struct MinusTwo<T>(T, T);
 
 impl<T: Float> Map<T> for MinusTwo<T> {
     #[inline(always)]
-    fn map<S: Simd<T>>(self, s: S, x: S::V) -> S::V {
+    fn map<S: Arithmetic<T>>(self, s: S, x: S::V) -> S::V {
         s.sub(s.sub(x, s.splat(self.0)), s.splat(self.1))
     }
 }
@@ -68,6 +80,8 @@ struct Softmax<T> {
     y: Rows<T>,
     first: usize,
     count: usize,
+    /// y goes past the caches.
+    streaming: bool,
 }
 
 impl<T: Float> Kernel<T> for Softmax<T> {
@@ -81,8 +95,13 @@ impl<T: Float> Kernel<T> for Softmax<T> {
             unsafe {
                 let (x, y) = (self.x.row(i), self.y.row(i));
                 let top = vector_loops::largest(s, x, n);
-                let sum = vector_loops::sum_of(s, ExpBelow(top), x, Some(y), n);
-                vector_loops::map(s, Times(divide(s, T::ONE, sum)), y, y, n);
+                if self.streaming {
+                    let sum = vector_loops::sum_of(s, ExpBelow(top), x, None, n);
+                    vector_loops::map_streaming(s, TimesExpBelow(divide(s, T::ONE, sum), top), x, y, n);
+                } else {
+                    let sum = vector_loops::sum_of(s, ExpBelow(top), x, Some(y), n);
+                    vector_loops::map(s, Times(divide(s, T::ONE, sum)), y, y, n);
+                }
             }
         }
     }
@@ -100,6 +119,8 @@ struct LogSoftmax<T> {
     y: Rows<T>,
     first: usize,
     count: usize,
+    /// y goes past the caches.
+    streaming: bool,
 }
 
 impl<T: Float> Kernel<T> for LogSoftmax<T> {
@@ -114,7 +135,12 @@ impl<T: Float> Kernel<T> for LogSoftmax<T> {
                 let (x, y) = (self.x.row(i), self.y.row(i));
                 let top = vector_loops::largest(s, x, n);
                 let sum = vector_loops::sum_of(s, ExpBelow(top), x, None, n);
-                vector_loops::map(s, MinusTwo(top, log_one(s, sum)), x, y, n);
+                let f = MinusTwo(top, log_one(s, sum));
+                if self.streaming {
+                    vector_loops::map_streaming(s, f, x, y, n);
+                } else {
+                    vector_loops::map(s, f, x, y, n);
+                }
             }
         }
     }
@@ -174,9 +200,18 @@ impl Context {
     pub fn softmax<T: Float>(&self, x: MatRef<'_, T>, mut y: MatMut<'_, T>) -> Result<(), ShapeError> {
         let (x, y) = (Rows::of("softmax", "x", x)?, Rows::of_mut("softmax", "y", &mut y)?);
         x.same_shape("softmax", "y", &y)?;
-        let isa = self.isa();
+        let (isa, streaming) = (self.isa(), elementwise::streams::<T>(x.rows.saturating_mul(x.cols)));
         over_rows(self, x.rows, x.cols, &|first, count| {
-            T::run_on(isa, Softmax { x, y, first, count })
+            T::run_on(
+                isa,
+                Softmax {
+                    x,
+                    y,
+                    first,
+                    count,
+                    streaming,
+                },
+            );
         });
         Ok(())
     }
@@ -191,9 +226,18 @@ impl Context {
             Rows::of_mut("log_softmax", "y", &mut y)?,
         );
         x.same_shape("log_softmax", "y", &y)?;
-        let isa = self.isa();
+        let (isa, streaming) = (self.isa(), elementwise::streams::<T>(x.rows.saturating_mul(x.cols)));
         over_rows(self, x.rows, x.cols, &|first, count| {
-            T::run_on(isa, LogSoftmax { x, y, first, count })
+            T::run_on(
+                isa,
+                LogSoftmax {
+                    x,
+                    y,
+                    first,
+                    count,
+                    streaming,
+                },
+            );
         });
         Ok(())
     }
@@ -205,7 +249,7 @@ impl Context {
     pub fn logsumexp<T: Float>(&self, x: MatRef<'_, T>, out: &mut [T]) -> Result<(), ShapeError> {
         length("logsumexp", "out", out.len(), x.rows())?;
         let x = Rows::of("logsumexp", "x", x)?;
-        let (isa, out) = (self.isa(), crate::elementwise::Shared::new(out.as_mut_ptr()));
+        let (isa, out) = (self.isa(), elementwise::Shared::new(out.as_mut_ptr()));
         over_rows(self, x.rows, x.cols, &|first, count| {
             // SAFETY: an offset of 0.
             let out = unsafe { out.at(0) };

@@ -5,18 +5,18 @@
 //! then the lanes in halves.
 
 use crate::Float;
-use crate::simd::Simd;
+use crate::simd::{Arithmetic, Pair, Simd};
 
 /// A function of one vector.
 pub(crate) trait Map<T: Float>: Copy + Send + Sync {
     /// Must be `#[inline(always)]`.
-    fn map<S: Simd<T>>(self, s: S, x: S::V) -> S::V;
+    fn map<S: Arithmetic<T>>(self, s: S, x: S::V) -> S::V;
 }
 
 /// A function of two vectors.
 pub(crate) trait Zip<T: Float>: Copy + Send + Sync {
     /// Must be `#[inline(always)]`.
-    fn zip<S: Simd<T>>(self, s: S, a: S::V, b: S::V) -> S::V;
+    fn zip<S: Arithmetic<T>>(self, s: S, a: S::V, b: S::V) -> S::V;
 }
 
 /// Independent partial results: enough to hide an addition's latency.
@@ -63,15 +63,19 @@ pub(crate) unsafe fn sum_of<T: Float, S: Simd<T>, F: Map<T>>(
     let mut sum = [s.splat(T::ZERO); WAYS];
     let mut i = 0;
     while i + WAYS * S::LANES <= n {
-        for (w, sum) in sum.iter_mut().enumerate() {
-            let at = i + w * S::LANES;
-            // SAFETY: at + LANES <= n.
-            let v = f.map(s, unsafe { s.load(x.add(at)) });
+        for w in (0..WAYS).step_by(2) {
+            let (first, second) = (i + w * S::LANES, i + (w + 1) * S::LANES);
+            // SAFETY: second + LANES <= n.
+            let v = unsafe { f.map(Pair(s), (s.load(x.add(first)), s.load(x.add(second)))) };
             if let Some(y) = y {
                 // SAFETY: as above.
-                unsafe { s.store(y.add(at), v) };
+                unsafe {
+                    s.store(y.add(first), v.0);
+                    s.store(y.add(second), v.1);
+                }
             }
-            *sum = s.add(*sum, v);
+            sum[w] = s.add(sum[w], v.0);
+            sum[w + 1] = s.add(sum[w + 1], v.1);
         }
         i += WAYS * S::LANES;
     }
@@ -89,6 +93,62 @@ pub(crate) unsafe fn sum_of<T: Float, S: Simd<T>, F: Map<T>>(
     s.sum(s.add(s.add(sum[0], sum[1]), s.add(sum[2], sum[3])))
 }
 
+/// The sum of f(a\[j\], b\[j\]).
+///
+/// # Safety
+/// `a` and `b` are valid for reads of `n` elements.
+#[inline(always)]
+pub(crate) unsafe fn sum_of_zip<T: Float, S: Simd<T>, F: Zip<T>>(s: S, f: F, a: *const T, b: *const T, n: usize) -> T {
+    let mut sum = [s.splat(T::ZERO); WAYS];
+    let mut i = 0;
+    while i + WAYS * S::LANES <= n {
+        for (w, sum) in sum.iter_mut().enumerate() {
+            let at = i + w * S::LANES;
+            // SAFETY: at + LANES <= n.
+            *sum = s.add(*sum, unsafe { f.zip(s, s.load(a.add(at)), s.load(b.add(at))) });
+        }
+        i += WAYS * S::LANES;
+    }
+    while i < n {
+        let m = s.first(n - i);
+        // SAFETY: the mask has the lanes that are left, at most.
+        let v = unsafe { f.zip(s, s.load_masked(a.add(i), m), s.load_masked(b.add(i), m)) };
+        sum[0] = s.add(sum[0], s.select(m, v, s.splat(T::ZERO)));
+        i += S::LANES;
+    }
+    s.sum(s.add(s.add(sum[0], sum[1]), s.add(sum[2], sum[3])))
+}
+
+/// [`map`] with stores past the caches, for a `y` that nobody reads soon.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(crate) unsafe fn map_streaming<T: Float, S: Simd<T>, F: Map<T>>(s: S, f: F, x: *const T, y: *mut T, n: usize) {
+    let bytes = size_of::<T>() * S::LANES;
+    // Up to the first address that a whole vector may be streamed to.
+    let head = (y.addr().wrapping_neg() % bytes / size_of::<T>()).min(n);
+    let whole = head + (n - head) / S::LANES * S::LANES;
+    // SAFETY: the three parts lie within n, and the middle one begins at an aligned address.
+    unsafe {
+        map(s, f, x, y, head);
+        let mut i = head;
+        while S::PAIRS && i + 2 * S::LANES <= whole {
+            let (first, second) = (i, i + S::LANES);
+            let v = f.map(Pair(s), (s.load(x.add(first)), s.load(x.add(second))));
+            s.stream(y.add(first), v.0);
+            s.stream(y.add(second), v.1);
+            i += 2 * S::LANES;
+        }
+        while i < whole {
+            s.stream(y.add(i), f.map(s, s.load(x.add(i))));
+            i += S::LANES;
+        }
+        map(s, f, x.add(whole), y.add(whole), n - whole);
+    }
+    s.fence();
+}
+
 /// y\[j\] = f(x\[j\]).
 ///
 /// # Safety
@@ -96,6 +156,16 @@ pub(crate) unsafe fn sum_of<T: Float, S: Simd<T>, F: Map<T>>(
 #[inline(always)]
 pub(crate) unsafe fn map<T: Float, S: Simd<T>, F: Map<T>>(s: S, f: F, x: *const T, y: *mut T, n: usize) {
     let mut i = 0;
+    while S::PAIRS && i + 2 * S::LANES <= n {
+        let (first, second) = (i, i + S::LANES);
+        // SAFETY: second + LANES <= n.
+        unsafe {
+            let v = f.map(Pair(s), (s.load(x.add(first)), s.load(x.add(second))));
+            s.store(y.add(first), v.0);
+            s.store(y.add(second), v.1);
+        }
+        i += 2 * S::LANES;
+    }
     while i + S::LANES <= n {
         // SAFETY: i + LANES <= n.
         unsafe { s.store(y.add(i), f.map(s, s.load(x.add(i)))) };
@@ -115,6 +185,18 @@ pub(crate) unsafe fn map<T: Float, S: Simd<T>, F: Map<T>>(s: S, f: F, x: *const 
 #[inline(always)]
 pub(crate) unsafe fn zip<T: Float, S: Simd<T>, F: Zip<T>>(s: S, f: F, a: *const T, b: *const T, c: *mut T, n: usize) {
     let mut i = 0;
+    while S::PAIRS && i + 2 * S::LANES <= n {
+        let (first, second) = (i, i + S::LANES);
+        // SAFETY: second + LANES <= n.
+        unsafe {
+            let from_a = (s.load(a.add(first)), s.load(a.add(second)));
+            let from_b = (s.load(b.add(first)), s.load(b.add(second)));
+            let v = f.zip(Pair(s), from_a, from_b);
+            s.store(c.add(first), v.0);
+            s.store(c.add(second), v.1);
+        }
+        i += 2 * S::LANES;
+    }
     while i + S::LANES <= n {
         // SAFETY: i + LANES <= n.
         unsafe { s.store(c.add(i), f.zip(s, s.load(a.add(i)), s.load(b.add(i)))) };

@@ -11,7 +11,10 @@ use case::{Case, KINDS};
 use support::matrices::Layout;
 use support::{Random, assert_close, contexts, isas};
 use tilelab_kernels::gemm::{Blocking, Shape};
-use tilelab_kernels::{Activation, Context, Float, Isa, MatMut, MatRef, Threads, reference};
+use tilelab_kernels::{
+    Activation, Adam, ColumnScales, Context, Dropout, Float, Gradient, Isa, Labels, MatMut, MatRef, Momentum, Threads,
+    reference,
+};
 
 /// Lengths round the vectors of every ISA.
 const LENGTHS: [usize; 9] = [1, 3, 7, 8, 15, 16, 17, 33, 100];
@@ -99,18 +102,68 @@ fn elementwise<T: Float>(ctx: &Context, n: usize) {
     ctx.log(&positive, &mut y).unwrap();
     let want: Vec<f64> = positive.iter().map(|x| x.to_f64().ln()).collect();
     assert_close("log", &y, &want, |i| ulp(want[i]));
-    for activation in [Activation::Identity, Activation::Relu] {
+    ctx.erf(&x, &mut y).unwrap();
+    let want: Vec<f64> = x.iter().map(|x| reference::erf(x.to_f64())).collect();
+    assert_close("erf", &y, &want, |_| 4.0 * T::EPSILON);
+    for activation in [
+        Activation::Identity,
+        Activation::Relu,
+        Activation::LeakyRelu { slope: 0.01 },
+        Activation::PRelu { alpha: 0.25 },
+        Activation::Elu { alpha: 1.0 },
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Swish { beta: 1.5 },
+        Activation::Gelu,
+        Activation::GeluTanh,
+    ] {
         ctx.activate(activation, &x, &mut y).unwrap();
-        assert_close("activation", &y, &reference::activate(activation, &x), |_| 0.0);
+        let want = reference::activate(activation, &x);
+        assert_close("activation", &y, &want, |i| 64.0 * T::EPSILON * want[i].abs());
         ctx.activate_backward(activation, &x, &dy, &mut y).unwrap();
         let want = reference::activate_backward(activation, &x, &dy);
-        assert_close("derivative", &y, &want, |_| 0.0);
+        assert_close("derivative", &y, &want, |i| 64.0 * T::EPSILON * (1.0 + want[i].abs()));
+        let gradient = ctx.activation_parameter_gradient(activation, &x, &dy).unwrap();
+        let terms = x.iter().zip(&dy);
+        let term = |(x, dy): (&T, &T)| dy.to_f64() * reference::derivative_by_parameter(activation, x.to_f64());
+        let want: f64 = terms.map(term).sum();
+        assert_close("by its parameter", &[gradient], &[want], |_| {
+            64.0 * n as f64 * T::EPSILON
+        });
     }
     let (decay, lr) = (T::from_f64(0.999), T::from_f64(0.1));
     let mut weights = x.clone();
     ctx.sgd(decay, lr, &dy, &mut weights).unwrap();
     let want = reference::sgd(decay, lr, &dy, &x);
     assert_close("sgd", &weights, &want, |_| 20.0 * T::EPSILON);
+    let rule = Momentum {
+        lr: 0.1,
+        momentum: 0.9,
+        l2: 0.01,
+        nesterov: true,
+    };
+    let (mut weights, mut velocity) = (x.clone(), dy.clone());
+    ctx.momentum(rule, &dy, &mut weights, &mut velocity).unwrap();
+    let want: Vec<f64> = (0..n)
+        .map(|i| reference::momentum(rule, dy[i].to_f64(), x[i].to_f64(), dy[i].to_f64()).0)
+        .collect();
+    assert_close("momentum", &weights, &want, |_| 40.0 * T::EPSILON);
+    let rule = Adam {
+        lr: 0.01,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        l2: 0.01,
+        weight_decay: 0.02,
+        step: 3,
+    };
+    let (mut weights, mut first, mut second) = (x.clone(), dy.clone(), positive.clone());
+    ctx.adam(rule, &dy, &mut weights, &mut first, &mut second).unwrap();
+    let state = |i: usize| (dy[i].to_f64(), positive[i].to_f64());
+    let want: Vec<f64> = (0..n)
+        .map(|i| reference::adam(rule, dy[i].to_f64(), x[i].to_f64(), state(i)).0)
+        .collect();
+    assert_close("adam", &weights, &want, |_| 40.0 * T::EPSILON);
 }
 
 /// Matrices of five rows.
@@ -133,13 +186,14 @@ fn rows<T: Float>(ctx: &Context, n: usize) {
     let labels: Vec<u8> = (0..ROWS).map(|i| (7 * i % n) as u8).collect();
     let scale = T::from_f64(0.2);
     let out = MatMut::row_major(&mut y, ROWS, n).unwrap();
-    ctx.softmax_cross_entropy(x, &labels, scale, &mut one_a_row, out)
+    ctx.softmax_cross_entropy(x, Labels::hard(&labels), scale, &mut one_a_row, out)
         .unwrap();
-    let (losses, gradient) = reference::softmax_cross_entropy(x, &labels, scale);
+    let (losses, gradient) = reference::softmax_cross_entropy(x, Labels::hard(&labels), scale);
     assert_close("losses", &one_a_row, &losses, |_| 20.0 * sum);
     assert_close("their gradient", &y, &gradient, |_| sum);
-    ctx.cross_entropy_loss(x, &labels, &mut one_a_row).unwrap();
-    let losses = reference::cross_entropy_loss(x, &labels);
+    ctx.cross_entropy_loss(x, Labels::hard(&labels), &mut one_a_row)
+        .unwrap();
+    let losses = reference::cross_entropy_loss(x, Labels::hard(&labels));
     assert_close("losses alone", &one_a_row, &losses, |_| 20.0 * sum);
 
     let mut largest = vec![u32::MAX; ROWS];
@@ -150,6 +204,17 @@ fn rows<T: Float>(ctx: &Context, n: usize) {
     assert_close("column sums", &sums, &reference::column_sum(x), |_| {
         8.0 * 25.0 * T::EPSILON
     });
+
+    let (mut mean, mut variance) = (sums.clone(), sums.clone());
+    ctx.column_mean_variance(x, &mut mean, &mut variance).unwrap();
+    let (want_mean, want_variance) = reference::column_mean_variance(x);
+    assert_close("column means", &mean, &want_mean, |_| 40.0 * T::EPSILON);
+    assert_close("column variances", &variance, &want_variance, |_| 800.0 * T::EPSILON);
+    ctx.column_dot(x, x, &mut sums).unwrap();
+    assert_close("column dots", &sums, &reference::column_dot(x, x), |_| {
+        4000.0 * T::EPSILON
+    });
+    targets_and_columns(ctx, x, &mean);
 
     let bias = random.fill::<T>(n, -1.0, 1.0);
     let mut z: Vec<T> = data[..ROWS * n].to_vec();
@@ -163,6 +228,57 @@ fn rows<T: Float>(ctx: &Context, n: usize) {
     ctx.gather_rows_u8(&bytes, n, &picked, scale, out).unwrap();
     let want = reference::gather_rows_u8(&bytes, n, &picked, scale);
     assert_close("gathered bytes", &y, &want, |i| T::EPSILON * want[i]);
+}
+
+/// Losses against targets, batch normalisation and dropout, on a matrix and a positive or negative number a column.
+fn targets_and_columns<T: Float>(ctx: &Context, x: MatRef<'_, T>, column: &[T]) {
+    let (rows, n) = (x.rows(), x.cols());
+    let mut random = Random(n as u64);
+    let target = random.fill::<T>(rows * n, 0.0, 1.0);
+    let target = MatRef::row_major(&target, rows, n).unwrap();
+    let (mut losses, mut y, mut z) = (vec![T::ZERO; rows], vec![T::ZERO; rows * n], vec![T::ZERO; rows * n]);
+    let scale = T::from_f64(0.5);
+    let into = MatMut::row_major(&mut y, rows, n).unwrap();
+    ctx.binary_cross_entropy(x, target, &mut losses, Some(Gradient { scale, into }))
+        .unwrap();
+    let (want, gradient) = reference::binary_cross_entropy(x, target, scale);
+    assert_close("binary", &losses, &want, |_| (64.0 + n as f64) * T::EPSILON);
+    assert_close("its gradient", &y, &gradient, |_| 4.0 * T::EPSILON);
+    let into = MatMut::row_major(&mut y, rows, n).unwrap();
+    ctx.squared_error(x, target, &mut losses, Some(Gradient { scale, into }))
+        .unwrap();
+    let (want, gradient) = reference::squared_error(x, target, scale);
+    assert_close("squared", &losses, &want, |_| (400.0 + 10.0 * n as f64) * T::EPSILON);
+    assert_close("its gradient", &y, &gradient, |_| 40.0 * T::EPSILON);
+
+    let by_column = ColumnScales {
+        mean: column,
+        scale: column,
+        gamma: column,
+        beta: column,
+    };
+    let (normal, out) = (
+        MatMut::row_major(&mut z, rows, n).unwrap(),
+        MatMut::row_major(&mut y, rows, n).unwrap(),
+    );
+    ctx.batch_norm(x, by_column, normal, out).unwrap();
+    let each = |i: usize| {
+        let c = column[i % n].to_f64();
+        (c, (x.get(i / n, i % n).unwrap().to_f64() - c) * c)
+    };
+    let want: Vec<f64> = (0..rows * n).map(|i| each(i).0 * each(i).1 + each(i).0).collect();
+    assert_close("batch norm", &y, &want, |_| 4000.0 * T::EPSILON);
+    let dropout = Dropout {
+        probability: 0.4,
+        seed: 1,
+        step: 2,
+        layer: 3,
+        first_row: 4,
+    };
+    ctx.dropout(dropout, x, MatMut::row_major(&mut y, rows, n).unwrap())
+        .unwrap();
+    let want = reference::dropout(dropout, x);
+    assert_close("dropout", &y, &want, |i| T::EPSILON * want[i].abs());
 }
 
 #[test]

@@ -10,8 +10,9 @@
 use tilelab_kernels::Isa;
 use tilelab_kernels::gemm::{Shape as Sizes, Work};
 
+use super::elementwise::STREAMED_COPY;
 use crate::cli::shapes::{Product, Shape};
-use crate::measure::{Bench, Case, Table, paired_rates};
+use crate::measure::{Bench, COPY, Case, Table, paired_rates};
 
 /// A ratio from here on is a tie, and counts as met.
 const TIE: f64 = 0.97;
@@ -85,8 +86,10 @@ pub struct Bar {
     pub name: String,
     /// What was measured.
     pub figure: Option<f64>,
-    /// What is promised at least.
+    /// What is promised: at least this, or at most.
     pub threshold: f64,
+    /// Whether it is at most.
+    pub at_most: bool,
     /// Met or not.
     pub verdict: Verdict,
 }
@@ -104,7 +107,19 @@ impl Bar {
             name,
             figure,
             threshold,
+            at_most: false,
             verdict,
+        }
+    }
+
+    /// Met up to `most`.
+    fn at_most(name: String, figure: Result<f64, String>, most: f64) -> Self {
+        let figure = figure.map(|figure| -figure);
+        let judged = Self::judge(name, figure, most, -most);
+        Self {
+            figure: judged.figure.map(|figure| -figure),
+            at_most: true,
+            ..judged
         }
     }
 }
@@ -215,9 +230,70 @@ pub fn work() -> Vec<Bar> {
     bars
 }
 
+/// GFLOP/s of the machine whose nanoseconds the elementwise bars are given in.
+const SCALE_GFLOPS: f64 = 98.0;
+
+/// Nanoseconds an element at most, 1024 x 1024, one thread, scaled by the FMA peak.
+const ELEMENTWISE: [(&str, f64); 7] = [
+    ("softmax", 0.5),
+    ("log-softmax", 0.45),
+    ("gelu", 0.6),
+    ("gelu-tanh", 0.5),
+    ("tanh", 0.35),
+    ("sigmoid", 0.35),
+    ("cross-entropy", 0.6),
+];
+
+/// What may take at most this much longer than the faster copy, 4096 x 4096.
+const OVER_COPY: f64 = 1.15;
+
+/// The functions of that bar.
+pub const COPIED: [&str; 3] = ["relu", "softmax", "sigmoid"];
+
+/// Whether a case of `bench elementwise` has a bar.
+pub fn is_elementwise(case: &str) -> bool {
+    let timed = ELEMENTWISE.iter().any(|(name, _)| *case == format!("{name} 1024x1024"));
+    timed || COPIED.iter().any(|name| *case == format!("{name} 4096x4096"))
+}
+
+/// The bars of elementwise kernels from a bench of them, ours first in every case.
+pub fn elementwise(bench: &Bench) -> Vec<Bar> {
+    let find = |name: &str| bench.cases.iter().find(|case| case.name == name);
+    let mut bars = Vec::new();
+    for (function, most) in ELEMENTWISE {
+        let Some(case) = find(&format!("{function} 1024x1024")) else {
+            continue;
+        };
+        let figure = kept(case, bench).and_then(|_| {
+            let ours = case.results.first().ok_or("no result")?;
+            Ok(ours.median_ns / case.x * bench.peak_gflops / SCALE_GFLOPS)
+        });
+        let name = format!("{}: ns an element at {SCALE_GFLOPS} GFLOP/s", case.name);
+        bars.push(Bar::at_most(name, figure, most));
+    }
+    for function in COPIED {
+        let Some(case) = find(&format!("{function} 4096x4096")) else {
+            continue;
+        };
+        let figure = kept(case, bench).and_then(|_| {
+            let ours = case.results.first().ok_or("no result")?;
+            let copies = ours
+                .ratios
+                .iter()
+                .filter(|ratio| [COPY, STREAMED_COPY].contains(&ratio.peer.as_str()));
+            // A ratio is the copy's time over ours.
+            let fastest = copies.map(|ratio| 1.0 / ratio.median).reduce(f64::max);
+            fastest.ok_or_else(|| "no copy beside it".to_owned())
+        });
+        let name = format!("{}: time over the faster copy's", case.name);
+        bars.push(Bar::at_most(name, figure, OVER_COPY));
+    }
+    bars
+}
+
 /// Bars as a table, and a line that counts them.
 pub fn table(bars: &[Bar]) -> String {
-    let mut table = Table::new(&["bar", "figure", "at least", ""]);
+    let mut table = Table::new(&["bar", "figure", "promised", ""]);
     for bar in bars {
         let verdict = match &bar.verdict {
             Verdict::Met => "met".to_owned(),
@@ -225,7 +301,13 @@ pub fn table(bars: &[Bar]) -> String {
             Verdict::NotMeasurable(why) => format!("not measurable here: {why}"),
         };
         let figure = bar.figure.map_or("-".to_owned(), |figure| format!("{figure:.3}"));
-        table.row(vec![bar.name.clone(), figure, format!("{:.3}", bar.threshold), verdict]);
+        let least = if bar.at_most { "<=" } else { ">=" };
+        table.row(vec![
+            bar.name.clone(),
+            figure,
+            format!("{least} {:.3}", bar.threshold),
+            verdict,
+        ]);
     }
     let count = |wanted: fn(&Verdict) -> bool| bars.iter().filter(|bar| wanted(&bar.verdict)).count();
     format!(

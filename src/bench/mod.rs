@@ -2,6 +2,7 @@
 
 pub mod bars;
 pub mod blas;
+pub mod elementwise;
 pub mod gemm;
 
 use tilelab_kernels::Context;

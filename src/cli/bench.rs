@@ -1,5 +1,7 @@
 //! `tilelab bench`: contestants in turns, a table, and the bars.
 
+mod elementwise;
+
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -24,6 +26,10 @@ pub struct Args {
 enum What {
     /// Products in f32: ours, the gemm crate, and the BLAS libraries of this machine
     Gemm(Gemm),
+    /// Activations, softmax and losses in f32: ours, plain loops, and copies of the same bytes
+    Elementwise(elementwise::Args),
+    /// Parameter updates in f32: ours and plain loops
+    Update(elementwise::Args),
 }
 
 /// What the user typed behind `bench gemm`.
@@ -69,6 +75,8 @@ struct Gemm {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.what {
         What::Gemm(args) => products(args),
+        What::Elementwise(args) => elementwise::functions(args),
+        What::Update(args) => elementwise::updates(args),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `tilelab train`: flags to options, outcomes to exit codes. What it prints lies in [`screen`].
 
+mod csv;
 mod screen;
 
 use std::io;
@@ -13,14 +14,16 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use tilelab_kernels::{Activation, Threads};
 
+use self::csv::Csv;
 pub(super) use self::screen::Screen;
 use super::values::{Layers, above_zero, count, layers, seed, threads, zero_or_above};
-use super::{Interrupted, Usage};
+use super::{Interrupted, Usage, print};
 use crate::data::{Dataset, Places, fashion_mnist};
 use crate::device::Device;
 use crate::measure::{Record, command_line};
 use crate::mlp::checkpoint::{CheckpointError, Saving};
-use crate::mlp::{Init, Optimizer, TrainError, TrainOptions, activation_by_name, recorded};
+use crate::mlp::{Init, Loss, Optimizer, Schedule, TrainError, TrainOptions, Trainer, activation_by_name, recorded};
+use crate::program::Element;
 
 /// Where records go.
 const RAW: &str = "reports/raw";
@@ -46,12 +49,42 @@ pub struct Args {
     /// Distribution of the first weights: normal:SIGMA
     #[arg(long, default_value = "normal:0.01", allow_hyphen_values = true)]
     init: Init,
-    /// What follows each hidden layer: relu or identity
+    /// What follows each hidden layer: relu, identity, sigmoid, tanh, gelu, gelu-tanh, leaky-relu:SLOPE, elu:ALPHA, swish:BETA
     #[arg(long, default_value = "relu", value_parser = activation_by_name)]
     activation: Activation,
-    /// Rule of an update: sgd
+    /// Rule of an update: sgd, momentum:MU, nesterov:MU, adam, adamw (--l2 is its decoupled weight decay)
     #[arg(long, default_value = "sgd")]
     optimizer: Optimizer,
+    /// What is minimised: cross-entropy, cross-entropy:SMOOTHING, mse, bce
+    #[arg(long, default_value = "cross-entropy")]
+    loss: Loss,
+    /// Probability of dropout behind each hidden layer's activation
+    #[arg(long, value_name = "P", default_value = "0", value_parser = zero_or_above, allow_hyphen_values = true)]
+    dropout: f64,
+    /// Type of the model's numbers: f32 or f64
+    #[arg(long, default_value = "f32", value_parser = dtype)]
+    dtype: Element,
+    /// How the learning rate goes: constant, step:EPOCHS:FACTOR, cosine, cosine:FLOOR
+    #[arg(long, default_value = "constant", allow_hyphen_values = true)]
+    schedule: Schedule,
+    /// Steps over which the learning rate rises to its full size
+    #[arg(long, value_name = "STEPS", default_value = "0", value_parser = seed, allow_hyphen_values = true)]
+    warmup: u64,
+    /// Micro-batches that a batch is gone through in; their gradients are added up
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count, allow_hyphen_values = true)]
+    accumulate: usize,
+    /// Largest Euclidean norm of all gradients together
+    #[arg(long, value_name = "NORM", value_parser = above_zero, allow_hyphen_values = true)]
+    clip: Option<f64>,
+    /// Train on the first N batches alone, in their order: to see whether the model can learn at all
+    #[arg(long, value_name = "N", value_parser = count, allow_hyphen_values = true)]
+    overfit_batches: Option<usize>,
+    /// Share of the training rows that is held back, to choose the best epoch by
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = zero_or_above, allow_hyphen_values = true)]
+    validation: f64,
+    /// Stop when the validation loss has had no new smallest value for N epochs
+    #[arg(long, value_name = "N", value_parser = count, allow_hyphen_values = true)]
+    patience: Option<usize>,
     /// Fixes everything random
     #[arg(long, default_value = "1", value_parser = seed, allow_hyphen_values = true)]
     seed: u64,
@@ -70,12 +103,18 @@ pub struct Args {
     /// Save after every N steps too
     #[arg(long, value_name = "N", requires = "checkpoint", value_parser = count, allow_hyphen_values = true)]
     save_every: Option<usize>,
-    /// Checkpoints that stay, beside that of the smallest test loss
+    /// Checkpoints that stay, beside that of the smallest validation loss (test loss without --validation)
     #[arg(long, value_name = "N", default_value = "3", value_parser = count, allow_hyphen_values = true)]
     keep_last: usize,
     /// Go on from the last checkpoint, as if the run had never stopped
     #[arg(long, requires = "checkpoint")]
     resume: bool,
+    /// Check the options and the data, say what would run, and end without a step
+    #[arg(long)]
+    dry_run: bool,
+    /// Write the table to this file too
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
     /// Print one JSON object a line: each epoch, then a summary
     #[arg(long)]
     json: bool,
@@ -88,6 +127,9 @@ impl Args {
             activation: self.activation,
             init: self.init,
             optimizer: self.optimizer,
+            loss: self.loss,
+            dropout: self.dropout,
+            float: self.dtype,
             lr: self.lr,
             l2: self.l2,
             batch: self.batch,
@@ -95,14 +137,29 @@ impl Args {
             seed: self.seed,
             device: self.device,
             threads: self.threads.unwrap_or_else(Threads::all),
+            schedule: self.schedule,
+            warmup: self.warmup,
+            accumulate: self.accumulate,
+            clip: self.clip,
+            overfit_batches: self.overfit_batches,
+            validation: self.validation,
+            patience: self.patience,
             saving: self.checkpoint.clone().map(|folder| Saving {
                 folder,
                 every: self.save_every.map(|steps| steps as u64),
                 keep_last: self.keep_last,
                 resume: self.resume,
             }),
-            ..TrainOptions::default()
         }
+    }
+}
+
+/// The type of a model's numbers.
+fn dtype(name: &str) -> Result<Element, String> {
+    match name {
+        "f32" => Ok(Element::F32),
+        "f64" => Ok(Element::F64),
+        _ => Err(format!("`{name}`: there is f32 and f64")),
     }
 }
 
@@ -145,7 +202,17 @@ pub(super) fn stop_flag() -> io::Result<Arc<AtomicBool>> {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let options = args.options();
     let data = fashion_mnist::load(&Places::of_this_machine(args.data.as_deref())).map_err(Usage::from)?;
-    let mut screen = Screen::new(args.json, data.train.rows, options.epochs);
+    let mut screen = Screen::new(args.json, options.rows_of(data.train.rows), options.epochs);
+    if args.dry_run {
+        let mut trainer = Trainer::new(&options, &data).map_err(failure)?;
+        let training = trainer.describe(&data.describe()).map_err(failure)?;
+        return print(&screen.dry(&trainer.summary(), &training));
+    }
+    if let Some(path) = &args.csv {
+        let created = Csv::create(path);
+        screen.csv =
+            Some(created.map_err(|error| Usage(format!("--csv {}: {error}; name another file", path.display())))?);
+    }
     let Some(mut record) = watched(&options, &data, false, &mut screen)? else {
         return Ok(());
     };
@@ -177,7 +244,7 @@ pub(super) fn watched(
     });
     match screen.error.take() {
         Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),
-        Some(error) => Err(error).context("can't write to stdout"),
+        Some(error) => Err(error).context("can't write the table"),
         None => trained.map(Some).map_err(failure),
     }
 }

@@ -1,6 +1,8 @@
 //! What the host devices differ in: how one operation is computed. Buffers, batches and metrics are common to them (`host`).
 
-use tilelab_kernels::{Activation, Float, MatMut, MatRef, ShapeError};
+use tilelab_kernels::{Activation, Adam, Dropout, Float, Labels, MatMut, MatRef, Momentum, ShapeError, reference};
+
+use crate::program::TargetLoss;
 
 /// A row-major matrix without gaps that is read.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +71,11 @@ pub(super) fn checked<R>(result: Result<R, ShapeError>) -> R {
     }
 }
 
+/// Values rounded into place.
+fn put<T: Float>(to: &mut [T], values: Vec<f64>) {
+    to.iter_mut().zip(values).for_each(|(to, x)| *to = T::from_f64(x));
+}
+
 /// The operations of [`crate::program::Op`], by value. Shapes have been checked.
 pub(super) trait Arithmetic<T: Float>: Send {
     /// Id of the kernel that large products run on.
@@ -106,11 +113,11 @@ pub(super) trait Arithmetic<T: Float>: Send {
         out: ViewMut<'_, T>,
     );
 
-    /// Losses of the rows, and scale * (softmax - onehot).
+    /// Losses of the rows, and scale * (softmax - target).
     fn softmax_cross_entropy(
         &mut self,
         logits: View<'_, T>,
-        labels: &[u8],
+        labels: Labels<'_, T>,
         scale: T,
         losses: &mut [T],
         gradient: ViewMut<'_, T>,
@@ -124,6 +131,51 @@ pub(super) trait Arithmetic<T: Float>: Send {
 
     /// weights <- decay * weights - lr * gradient.
     fn sgd(&mut self, decay: T, lr: T, gradient: View<'_, T>, weights: ViewMut<'_, T>);
+
+    /// Losses of the rows against targets, and scale times the derivative. By the plain f64 loops if a device has nothing of its own; so
+    /// the three below.
+    fn target_loss(
+        &mut self,
+        loss: TargetLoss,
+        (outputs, targets): (View<'_, T>, View<'_, T>),
+        losses: &mut [T],
+        gradient: Option<(T, ViewMut<'_, T>)>,
+    ) {
+        let oracle = match loss {
+            TargetLoss::SquaredError => reference::squared_error,
+            TargetLoss::BinaryCrossEntropy => reference::binary_cross_entropy,
+        };
+        let (scale, gradient) = gradient.map_or((T::ONE, None), |(scale, into)| (scale, Some(into)));
+        let (values, slopes) = oracle(outputs.mat(), targets.mat(), scale);
+        put(losses, values);
+        if let Some(gradient) = gradient {
+            put(gradient.data, slopes);
+        }
+    }
+
+    /// out <- x with elements dropped.
+    fn dropout(&mut self, dropout: Dropout, x: View<'_, T>, out: ViewMut<'_, T>) {
+        put(out.data, reference::dropout(dropout, x.mat()));
+    }
+
+    /// A step with momentum.
+    fn momentum(&mut self, rule: Momentum, gradient: View<'_, T>, weights: ViewMut<'_, T>, velocity: ViewMut<'_, T>) {
+        let state = weights.data.iter_mut().zip(velocity.data);
+        for (g, (w, v)) in gradient.data.iter().zip(state) {
+            let (new_w, new_v) = reference::momentum(rule, g.to_f64(), w.to_f64(), v.to_f64());
+            (*w, *v) = (T::from_f64(new_w), T::from_f64(new_v));
+        }
+    }
+
+    /// A step of Adam or AdamW.
+    fn adam(&mut self, rule: Adam, gradient: View<'_, T>, weights: ViewMut<'_, T>, moments: [ViewMut<'_, T>; 2]) {
+        let [first, second] = moments;
+        let state = weights.data.iter_mut().zip(first.data).zip(second.data);
+        for (g, ((w, a), b)) in gradient.data.iter().zip(state) {
+            let new = reference::adam(rule, g.to_f64(), w.to_f64(), (a.to_f64(), b.to_f64()));
+            (*w, *a, *b) = (T::from_f64(new.0), T::from_f64(new.1), T::from_f64(new.2));
+        }
+    }
 
     /// Column of the largest element of each row, the first of equals.
     fn row_argmax(&mut self, x: View<'_, T>, out: &mut [u32]);

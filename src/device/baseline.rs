@@ -3,7 +3,7 @@
 
 use std::ops::{Add, AddAssign, Div, Mul, Sub};
 
-use tilelab_kernels::{Activation, Float};
+use tilelab_kernels::{Activation, Float, Labels};
 
 use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut};
 use super::gemm_crate;
@@ -152,7 +152,7 @@ impl<T: Plain> Arithmetic<T> for Baseline {
     fn softmax_cross_entropy(
         &mut self,
         logits: View<'_, T>,
-        labels: &[u8],
+        labels: Labels<'_, T>,
         scale: T,
         losses: &mut [T],
         gradient: ViewMut<'_, T>,
@@ -161,12 +161,15 @@ impl<T: Plain> Arithmetic<T> for Baseline {
             .data
             .chunks_exact(logits.cols)
             .zip(gradient.data.chunks_exact_mut(logits.cols));
-        for (((row, gradient), &label), loss) in rows.zip(labels).zip(losses) {
+        let e = labels.smoothing;
+        let (rest, share) = (T::ONE - e, e / T::from_f64(logits.cols as f64));
+        for (((row, gradient), &label), loss) in rows.zip(labels.classes).zip(losses) {
             let label = usize::from(label);
             let (largest, sum) = exponentials(row);
-            *loss = largest - row[label] + sum.ln();
+            *loss = rest * (largest - row[label]) + sum.ln();
             for (j, (out, &x)) in gradient.iter_mut().zip(row).enumerate() {
-                let target = if j == label { T::ONE } else { T::ZERO };
+                *loss += share * (largest - x);
+                let target = if j == label { rest + share } else { share };
                 *out = scale * ((x - largest).exp() / sum - target);
             }
         }

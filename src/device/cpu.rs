@@ -1,8 +1,10 @@
 //! The device `cpu`: our kernels.
 
-use tilelab_kernels::{Activation, Context, Epilogue, Float, Isa, Threads};
+use tilelab_kernels::{Activation, Adam, Context, Dropout, Epilogue, Float, Gradient, Isa, Labels, Momentum, Threads};
 
 use super::DeviceError;
+use crate::program::TargetLoss;
+
 use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut, checked};
 
 /// Our kernels on the ISA that [`Isa::selected`] gives.
@@ -83,7 +85,7 @@ impl<T: Float> Arithmetic<T> for Cpu {
     fn softmax_cross_entropy(
         &mut self,
         logits: View<'_, T>,
-        labels: &[u8],
+        labels: Labels<'_, T>,
         scale: T,
         losses: &mut [T],
         gradient: ViewMut<'_, T>,
@@ -96,7 +98,10 @@ impl<T: Float> Arithmetic<T> for Cpu {
     }
 
     fn cross_entropy(&mut self, logits: View<'_, T>, labels: &[u8], losses: &mut [T]) {
-        checked(self.context.cross_entropy_loss(logits.mat(), labels, losses));
+        checked(
+            self.context
+                .cross_entropy_loss(logits.mat(), Labels::hard(labels), losses),
+        );
     }
 
     fn column_sum(&mut self, x: View<'_, T>, sums: &mut [T]) {
@@ -105,6 +110,40 @@ impl<T: Float> Arithmetic<T> for Cpu {
 
     fn sgd(&mut self, decay: T, lr: T, gradient: View<'_, T>, weights: ViewMut<'_, T>) {
         checked(self.context.sgd(decay, lr, gradient.data, weights.data));
+    }
+
+    fn target_loss(
+        &mut self,
+        loss: TargetLoss,
+        (outputs, targets): (View<'_, T>, View<'_, T>),
+        losses: &mut [T],
+        gradient: Option<(T, ViewMut<'_, T>)>,
+    ) {
+        let (outputs, targets) = (outputs.mat(), targets.mat());
+        let gradient = gradient.map(|(scale, into)| Gradient {
+            scale,
+            into: into.mat(),
+        });
+        checked(match loss {
+            TargetLoss::SquaredError => self.context.squared_error(outputs, targets, losses, gradient),
+            TargetLoss::BinaryCrossEntropy => self.context.binary_cross_entropy(outputs, targets, losses, gradient),
+        });
+    }
+
+    fn dropout(&mut self, dropout: Dropout, x: View<'_, T>, out: ViewMut<'_, T>) {
+        checked(self.context.dropout(dropout, x.mat(), out.mat()));
+    }
+
+    fn momentum(&mut self, rule: Momentum, gradient: View<'_, T>, weights: ViewMut<'_, T>, velocity: ViewMut<'_, T>) {
+        checked(self.context.momentum(rule, gradient.data, weights.data, velocity.data));
+    }
+
+    fn adam(&mut self, rule: Adam, gradient: View<'_, T>, weights: ViewMut<'_, T>, moments: [ViewMut<'_, T>; 2]) {
+        let [first, second] = moments;
+        checked(
+            self.context
+                .adam(rule, gradient.data, weights.data, first.data, second.data),
+        );
     }
 
     fn row_argmax(&mut self, x: View<'_, T>, out: &mut [u32]) {

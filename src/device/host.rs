@@ -1,6 +1,6 @@
 //! A session in this process's memory: walks over a program's operations and hands each to its [`Arithmetic`].
 
-use tilelab_kernels::Float;
+use tilelab_kernels::{Adam, Dropout, Float, Labels, Momentum};
 
 use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut};
 use super::batch::{Checked, Source};
@@ -228,6 +228,7 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
                 arithmetic.activate_backward(activation, bound.real(saved), bound.real(gradient), out);
             }),
             Op::SoftmaxCrossEntropy {
+                smoothing,
                 logits,
                 labels,
                 scale,
@@ -237,7 +238,9 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
                 let scale = T::from_f64(scale.value(self.args));
                 self.bound.with(losses, |bound, losses| {
                     bound.with(gradient, |bound, gradient| {
-                        let (logits, labels) = (bound.real(logits), bound.labels(labels));
+                        let (logits, classes) = (bound.real(logits), bound.labels(labels));
+                        let smoothing = T::from_f64(smoothing);
+                        let labels = Labels { classes, smoothing };
                         arithmetic.softmax_cross_entropy(logits, labels, scale, losses.data, gradient);
                     });
                 });
@@ -258,10 +261,115 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
                     arithmetic.sgd(decay, lr, bound.real(gradient), weights)
                 });
             }
+            Op::Dropout {
+                probability,
+                layer,
+                x,
+                out,
+            } => {
+                let dropout = Dropout {
+                    probability,
+                    seed: self.args.seed,
+                    step: self.args.t,
+                    layer: layer as u64,
+                    first_row: self.args.row_offset,
+                };
+                self.bound
+                    .with(out, |bound, out| arithmetic.dropout(dropout, bound.real(x), out));
+            }
+            Op::Targets { labels, out } => self.bound.with(out, |bound, out| {
+                let labels = bound.labels(labels);
+                for (row, &label) in out.data.chunks_exact_mut(out.cols).zip(labels) {
+                    match row {
+                        [one] => *one = T::from_f64(f64::from(label)),
+                        row => {
+                            row.fill(T::ZERO);
+                            row[usize::from(label)] = T::ONE;
+                        }
+                    }
+                }
+            }),
+            Op::TargetLoss {
+                loss,
+                outputs,
+                targets,
+                losses,
+                gradient,
+            } => {
+                let gradient = gradient.map(|(scale, id)| (T::from_f64(scale.value(self.args)), id));
+                self.bound.with(losses, |bound, losses| match gradient {
+                    None => {
+                        let operands = (bound.real(outputs), bound.real(targets));
+                        arithmetic.target_loss(loss, operands, losses.data, None);
+                    }
+                    Some((scale, id)) => bound.with(id, |bound, into| {
+                        let operands = (bound.real(outputs), bound.real(targets));
+                        arithmetic.target_loss(loss, operands, losses.data, Some((scale, into)));
+                    }),
+                });
+            }
+            Op::Momentum {
+                rule,
+                gradient,
+                weights,
+                velocity,
+            } => {
+                let rule = Momentum {
+                    lr: rule.lr.value(self.args),
+                    momentum: rule.momentum,
+                    l2: rule.l2.value(self.args),
+                    nesterov: rule.nesterov,
+                };
+                self.bound.with(weights, |bound, weights| {
+                    bound.with(velocity, |bound, velocity| {
+                        arithmetic.momentum(rule, bound.real(gradient), weights, velocity);
+                    });
+                });
+            }
+            Op::Adam {
+                rule,
+                gradient,
+                weights,
+                moments: (first, second),
+            } => {
+                let rule = Adam {
+                    lr: rule.lr.value(self.args),
+                    beta1: rule.betas.0,
+                    beta2: rule.betas.1,
+                    epsilon: rule.epsilon,
+                    l2: rule.l2.value(self.args),
+                    weight_decay: rule.weight_decay.value(self.args),
+                    step: self.args.t,
+                };
+                self.bound.with(weights, |bound, weights| {
+                    bound.with(first, |bound, first| {
+                        bound.with(second, |bound, second| {
+                            arithmetic.adam(rule, bound.real(gradient), weights, [first, second]);
+                        });
+                    });
+                });
+            }
+            Op::Above { x, threshold, out } => {
+                let (index, rows, _) = self.bound.place(out);
+                let mut slot = std::mem::take(&mut self.bound.slots.indices[index]);
+                for (out, x) in slot[..rows].iter_mut().zip(self.bound.real(x).data) {
+                    *out = u32::from(x.to_f64() > threshold);
+                }
+                self.bound.slots.indices[index] = slot;
+            }
             Op::RowArgmax { x, out } => self.row_argmax(x, out),
             Op::AddSum { x, metric } => {
                 let sum: f64 = self.bound.real(x).data.iter().map(|x| x.to_f64()).sum();
                 self.bound.add_to(metric, sum);
+            }
+            Op::AddSquares { x, metric } => {
+                let squares: f64 = self.bound.real(x).data.iter().map(|x| x.to_f64() * x.to_f64()).sum();
+                self.bound.add_to(metric, squares);
+            }
+            Op::Scale { by, x } => {
+                let by = by.value(self.args);
+                let scale = |x: &mut T| *x = T::from_f64(by * x.to_f64());
+                self.bound.with(x, |_, x| x.data.iter_mut().for_each(scale));
             }
             Op::AddMatches {
                 indices,

@@ -1,7 +1,7 @@
 //! The device `reference`: plain loops in f64, in the order of the formulas. The oracle that every other device is checked
 //! against, so it shares no code with them but the definition of the activations.
 
-use tilelab_kernels::{Activation, reference};
+use tilelab_kernels::{Activation, Labels, reference};
 
 use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut};
 
@@ -110,17 +110,21 @@ impl Arithmetic<f64> for Reference {
     fn softmax_cross_entropy(
         &mut self,
         logits: View<'_, f64>,
-        labels: &[u8],
+        labels: Labels<'_, f64>,
         scale: f64,
         losses: &mut [f64],
         gradient: ViewMut<'_, f64>,
     ) {
-        self.cross_entropy(logits, labels, losses);
-        for (i, &label) in labels.iter().enumerate() {
+        let (e, q) = (labels.smoothing, logits.cols as f64);
+        for (i, &label) in labels.classes.iter().enumerate() {
             let row = &logits.data[i * logits.cols..][..logits.cols];
             let log_sum = log_sum_exp(row);
+            losses[i] = 0.0;
             for (j, x) in row.iter().enumerate() {
-                let target = f64::from(j == usize::from(label));
+                let target = (1.0 - e) * f64::from(j == usize::from(label)) + e / q;
+                if target > 0.0 {
+                    losses[i] += target * (log_sum - x);
+                }
                 gradient.data[i * logits.cols + j] = scale * ((x - log_sum).exp() - target);
             }
         }

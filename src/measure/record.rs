@@ -265,6 +265,12 @@ pub struct Epoch {
     /// Share of the test set that is right after the epoch.
     #[serde(deserialize_with = "lost::number")]
     pub test_acc: f64,
+    /// Mean loss on the rows that were held back to validate on, after the epoch; `None` without such rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
+    /// Share of them that is right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_acc: Option<f64>,
     /// The whole epoch, evaluations included.
     #[serde(deserialize_with = "lost::number")]
     pub seconds: f64,

@@ -3,7 +3,7 @@
 //! A checkpoint is a folder of two files in the safetensors format, both readable with any tool for it:
 //!
 //! - `model.safetensors`: the parameters under PyTorch's names and in its layout. Layer l of the model is place 2 (l - 1) of an
-//!   `nn.Sequential` (each hidden Linear is followed by its activation): `0.weight` is \[outputs, inputs\], `0.bias`
+//!   `nn.Sequential` (each hidden Linear is followed by its activation; with dropout by that too, and the place is 3 (l - 1)): `0.weight` is \[outputs, inputs\], `0.bias`
 //!   \[outputs\], then `2.weight`..
 //! - `state.safetensors`: the optimizer's buffers by their names in the program, the order of the rows in this epoch
 //!   (`order`), and in its metadata, as JSON, everything else ([`State`]).
@@ -112,7 +112,7 @@ pub struct State {
     pub first_loss: f64,
     /// The table so far.
     pub epochs: Vec<Epoch>,
-    /// The epoch with the smallest test loss.
+    /// The epoch with the smallest loss on the rows held back, or on the test set.
     pub best: Option<Best>,
     /// Hyperparameters as the command line spells them.
     pub settings: Vec<(String, String)>,
@@ -134,8 +134,8 @@ pub struct Best {
     pub step: u64,
     /// Which epoch.
     pub epoch: usize,
-    /// Its loss on the test set.
-    pub test_loss: f64,
+    /// Its loss on the rows held back to validate on; on the test set if there are none.
+    pub loss: f64,
 }
 
 /// A buffer of the optimizer.
@@ -215,6 +215,8 @@ impl Checkpoint {
                 }),
             }
         }
+        // The file keeps its tensors in no order.
+        moments.sort_by(|a: &Moment, b| a.name.cmp(&b.name));
         Ok(Self {
             model: saved,
             moments,

@@ -5,35 +5,28 @@
 
 pub mod checkpoint;
 mod init;
+mod loss;
 mod model;
 mod optimizer;
 mod options;
 mod random;
 mod recorded;
+mod schedule;
 mod train;
 mod trainer;
 
 pub use init::Init;
+pub use loss::Loss;
 pub(crate) use model::activation_name;
 pub use model::{Layer, Model, ModelError, activation_by_name};
+pub(crate) use optimizer::ADAM;
 pub use optimizer::Optimizer;
 pub use options::TrainOptions;
 pub use random::{Purpose, stream};
 pub use recorded::recorded;
+pub use schedule::{Schedule, Span};
 pub use train::{Event, Observer, TrainError, train};
-pub use trainer::{EVALUATION_ROWS, Trainer};
-
-/// The entry of `names` called `name`; else one line that lists them.
-fn by_name<T: Copy>(what: &str, name: &str, names: &[(&str, T)]) -> Result<T, String> {
-    names
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| {
-            let known: Vec<_> = names.iter().map(|(known, _)| *known).collect();
-            format!("no {what} is called `{name}`; there is {}", known.join(", "))
-        })
-}
+pub use trainer::{EVALUATION_ROWS, LayerSummary, Summary, Trainer};
 
 /// A number as a command line takes it: `0.1`, `1e-7`.
 fn number(x: f64) -> String {

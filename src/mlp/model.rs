@@ -2,29 +2,68 @@
 
 use tilelab_kernels::Activation;
 
-use super::by_name;
+use super::{Loss, number};
 
-/// Activations by the name that the command line takes.
-const ACTIVATIONS: &[(&str, Activation)] = &[("relu", Activation::Relu), ("identity", Activation::Identity)];
-
-/// The activation that the command line calls `name`.
+/// The activation that the command line calls `text`: a name, and behind a colon the number that some take.
 ///
 /// # Errors
 /// One line that lists those that there are.
-pub fn activation_by_name(name: &str) -> Result<Activation, String> {
-    by_name("activation", name, ACTIVATIONS)
+pub fn activation_by_name(text: &str) -> Result<Activation, String> {
+    let (name, value) = match text.split_once(':') {
+        None => (text, None),
+        Some((name, value)) => match value.parse::<f64>() {
+            Ok(value) if value.is_finite() => (name, Some(value)),
+            _ => return Err(format!("`{text}`: {name} takes a finite number, such as {name}:0.5")),
+        },
+    };
+    let activation = match name {
+        "relu" => Activation::Relu,
+        "identity" => Activation::Identity,
+        "sigmoid" => Activation::Sigmoid,
+        "tanh" => Activation::Tanh,
+        "gelu" => Activation::Gelu,
+        "gelu-tanh" => Activation::GeluTanh,
+        "leaky-relu" => Activation::LeakyRelu {
+            slope: value.unwrap_or(0.01),
+        },
+        "elu" => Activation::Elu {
+            alpha: value.unwrap_or(1.0),
+        },
+        "swish" => Activation::Swish {
+            beta: value.unwrap_or(1.0),
+        },
+        _ => {
+            return Err(format!(
+                "no activation is called `{name}`; there is relu, identity, sigmoid, tanh, gelu, gelu-tanh, leaky-relu:SLOPE, elu:ALPHA, swish:BETA"
+            ));
+        }
+    };
+    let takes = matches!(name, "leaky-relu" | "elu" | "swish");
+    match value {
+        Some(_) if !takes => Err(format!("`{text}`: {name} takes no number")),
+        _ => Ok(activation),
+    }
 }
 
 /// The name that the command line takes for it.
-pub(crate) fn activation_name(activation: Activation) -> &'static str {
-    ACTIVATIONS
-        .iter()
-        .find(|(_, known)| *known == activation)
-        .map_or("?", |(name, _)| name)
+pub(crate) fn activation_name(activation: Activation) -> String {
+    let with = |name: &str, value: f64| format!("{name}:{}", number(value));
+    match activation {
+        Activation::Identity => "identity".into(),
+        Activation::Relu => "relu".into(),
+        Activation::Sigmoid => "sigmoid".into(),
+        Activation::Tanh => "tanh".into(),
+        Activation::Gelu => "gelu".into(),
+        Activation::GeluTanh => "gelu-tanh".into(),
+        Activation::LeakyRelu { slope } => with("leaky-relu", slope),
+        Activation::Elu { alpha } => with("elu", alpha),
+        Activation::Swish { beta } => with("swish", beta),
+        other => format!("{other:?}"),
+    }
 }
 
 /// One layer: H = activation(X W + b), with W `[inputs, outputs]` row-major and b one value an output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Layer {
     /// Columns of X.
     pub inputs: usize,
@@ -35,10 +74,12 @@ pub struct Layer {
 }
 
 /// A stack of layers. The last has no activation: its outputs are logits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     widths: Vec<usize>,
     activation: Activation,
+    loss: Loss,
+    dropout: f64,
 }
 
 /// Widths that make no model.
@@ -80,7 +121,37 @@ impl Model {
         Ok(Self {
             widths: widths.to_vec(),
             activation,
+            loss: Loss::default(),
+            dropout: 0.0,
         })
+    }
+
+    /// The same with another loss than softmax cross-entropy.
+    #[must_use]
+    pub fn with_loss(self, loss: Loss) -> Self {
+        Self { loss, ..self }
+    }
+
+    /// The same with dropout behind each hidden layer's activation: the probability, from 0 to below 1, of an element to become 0
+    /// while training.
+    #[must_use]
+    pub fn with_dropout(self, dropout: f64) -> Self {
+        Self { dropout, ..self }
+    }
+
+    /// What is minimised.
+    pub fn loss(&self) -> Loss {
+        self.loss
+    }
+
+    /// Probability of dropout behind each hidden layer; 0 for none.
+    pub fn dropout(&self) -> f64 {
+        self.dropout
+    }
+
+    /// Labels must be below this.
+    pub fn labels(&self) -> usize {
+        self.loss.classes(self.classes())
     }
 
     /// Layers that have parameters.

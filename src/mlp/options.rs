@@ -4,7 +4,7 @@ use tilelab_kernels::{Activation, Threads};
 
 use super::checkpoint::Saving;
 use super::model::{activation_name, join};
-use super::{Init, Model, Optimizer, number};
+use super::{Init, Loss, Model, Optimizer, Schedule, number};
 use crate::device::{Device, Set};
 use crate::measure::command_line;
 use crate::program::Element;
@@ -20,6 +20,10 @@ pub struct TrainOptions {
     pub init: Init,
     /// Rule of an update.
     pub optimizer: Optimizer,
+    /// What is minimised.
+    pub loss: Loss,
+    /// Probability of dropout behind each hidden layer: from 0 to below 1.
+    pub dropout: f64,
     /// Learning rate: finite, above 0.
     pub lr: f64,
     /// lambda of the regularisation lambda/2 |W|^2: finite, at least 0.
@@ -30,6 +34,20 @@ pub struct TrainOptions {
     pub epochs: usize,
     /// Fixes everything random.
     pub seed: u64,
+    /// How the learning rate goes.
+    pub schedule: Schedule,
+    /// Steps over which the learning rate rises to its full size.
+    pub warmup: u64,
+    /// Micro-batches that a batch is gone through in; their gradients are added up.
+    pub accumulate: usize,
+    /// Largest Euclidean norm of all gradients together: finite, above 0.
+    pub clip: Option<f64>,
+    /// Train on this many batches alone, the first, in their order: to see whether a model can learn at all.
+    pub overfit_batches: Option<usize>,
+    /// Share of the training rows that is held back to validate on: from 0 to below 1.
+    pub validation: f64,
+    /// Epochs without a smaller validation loss after which the run stops; needs `validation`.
+    pub patience: Option<usize>,
     /// Who runs it.
     pub device: Device,
     /// Threads of the device.
@@ -47,11 +65,20 @@ impl Default for TrainOptions {
             activation: Activation::Relu,
             init: Init::default(),
             optimizer: Optimizer::Sgd,
+            loss: Loss::default(),
+            dropout: 0.0,
             lr: 0.1,
             l2: 0.0,
             batch: 256,
             epochs: 10,
             seed: 1,
+            schedule: Schedule::Constant,
+            warmup: 0,
+            accumulate: 1,
+            clip: None,
+            overfit_batches: None,
+            validation: 0.0,
+            patience: None,
             device: Device::Cpu,
             threads: Threads::all(),
             float: Element::F32,
@@ -78,13 +105,52 @@ impl TrainOptions {
                 self.l2
             ));
         }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(format!(
+                "--dropout {}: it must be a probability from 0 to below 1, such as 0.2",
+                self.dropout
+            ));
+        }
         if self.batch == 0 {
             return Err("--batch 0: a batch needs at least 1 row, such as 256".to_owned());
+        }
+        if self.accumulate == 0 || self.accumulate > self.batch {
+            return Err(format!(
+                "--accumulate {}: a batch of {} rows can be gone through in 1 to {1} parts",
+                self.accumulate, self.batch
+            ));
+        }
+        if let Some(clip) = self.clip.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
+            return Err(format!("--clip {clip}: it must be a finite number above 0, such as 1"));
+        }
+        if !(0.0..1.0).contains(&self.validation) {
+            return Err(format!(
+                "--validation {}: it must be a share from 0 to below 1, such as 0.1",
+                self.validation
+            ));
+        }
+        if self.patience.is_some() && self.validation == 0.0 {
+            return Err(
+                "--patience: there is nothing to wait for without --validation, such as --validation 0.1".into(),
+            );
+        }
+        let rows = sets.first().map_or(0, Set::rows);
+        if self.validation > 0.0 && (self.held_back(rows) == 0 || self.held_back(rows) == rows) {
+            return Err(format!(
+                "--validation {}: of {rows} rows it leaves none on one side; choose another share",
+                self.validation
+            ));
+        }
+        if self.overfit_batches == Some(0) {
+            return Err("--overfit-batches 0: at least 1 batch is needed".to_owned());
         }
         if self.epochs == 0 {
             return Err("--epochs 0: at least 1 epoch is needed, such as 10".to_owned());
         }
-        let model = Model::new(&self.layers, self.activation).map_err(|error| format!("--layers {error}"))?;
+        let model = Model::new(&self.layers, self.activation)
+            .map_err(|error| format!("--layers {error}"))?
+            .with_loss(self.loss)
+            .with_dropout(self.dropout);
         if model.inputs() != columns {
             return Err(format!(
                 "--layers {}: the first layer has {} units, a row of the data has {columns} numbers; begin with {columns}",
@@ -97,7 +163,7 @@ impl TrainOptions {
             .map(|set| usize::from(set.largest_label()) + 1)
             .max()
             .unwrap_or(0);
-        if model.classes() < labels {
+        if model.labels() < labels {
             return Err(format!(
                 "--layers {}: the last layer has {} units, the labels go from 0 to {}; end with at least {labels}",
                 join(&self.layers),
@@ -117,13 +183,36 @@ impl TrainOptions {
             ("lr", number(self.lr)),
             ("l2", number(self.l2)),
             ("init", self.init.to_string()),
-            ("activation", activation_name(self.activation).to_owned()),
+            ("activation", activation_name(self.activation)),
             ("optimizer", self.optimizer.to_string()),
         ];
-        settings
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
+        // Those that a run can do without are named where it does not.
+        let more = [
+            (self.loss != Loss::default()).then(|| ("loss", self.loss.to_string())),
+            (self.dropout > 0.0).then(|| ("dropout", number(self.dropout))),
+            (self.float == Element::F64).then(|| ("dtype", "f64".to_owned())),
+            (self.schedule != Schedule::Constant).then(|| ("schedule", self.schedule.to_string())),
+            (self.warmup > 0).then(|| ("warmup", self.warmup.to_string())),
+            (self.accumulate > 1).then(|| ("accumulate", self.accumulate.to_string())),
+            self.clip.map(|clip| ("clip", number(clip))),
+            self.overfit_batches.map(|count| ("overfit-batches", count.to_string())),
+            (self.validation > 0.0).then(|| ("validation", number(self.validation))),
+            self.patience.map(|epochs| ("patience", epochs.to_string())),
+        ];
+        let all = settings.into_iter().chain(more.into_iter().flatten());
+        all.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// Rows that are held back of `rows`, rounded.
+    pub(super) fn held_back(&self, rows: usize) -> usize {
+        (self.validation * rows as f64).round() as usize
+    }
+
+    /// Rows to train on of a set of `rows`.
+    pub fn rows_of(&self, rows: usize) -> usize {
+        let rows = rows - self.held_back(rows).min(rows);
+        let few = self.overfit_batches.map(|count| count.saturating_mul(self.batch));
+        few.map_or(rows, |few| few.min(rows))
     }
 
     /// The command that repeats the run on the same data.

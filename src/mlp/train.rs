@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use super::checkpoint::{CheckpointError, Folder};
-use super::{TrainOptions, Trainer, number};
+use super::{Summary, TrainOptions, Trainer, number};
 use crate::data::Dataset;
 use crate::device::DeviceError;
 use crate::measure::{Epoch, Training};
@@ -13,6 +13,8 @@ use crate::program::ProgramError;
 /// What happens while a run trains.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
+    /// Before everything else: what is about to run.
+    Summary(&'a Summary),
     /// Before the first step. All of the record but its epochs.
     Started(&'a Training),
     /// A step has run.
@@ -109,12 +111,19 @@ fn epochs(
     epochs: usize,
     observer: &mut Observer<'_>,
 ) -> Result<(), TrainError> {
+    let _ = observer(Event::Summary(&trainer.summary()));
     go_on(observer(Event::Started(training)), 1, 0)?;
     for epoch in trainer.table().to_vec() {
         let _ = observer(Event::Epoch(&epoch));
         training.epochs.push(epoch);
     }
     while training.epochs.len() < epochs {
+        if let Some(best) = trainer.exhausted() {
+            let waited = training.epochs.len() - best;
+            let note = format!("stopped: the validation loss was smallest in epoch {best}, {waited} epochs ago");
+            let _ = observer(Event::Note(&note));
+            break;
+        }
         let epoch = trainer.epoch(observer)?;
         trainer.save()?;
         let (stopped, number) = (observer(Event::Epoch(&epoch)), epoch.epoch);

@@ -1,20 +1,25 @@
 //! The training loop: shuffle, step through the batches, evaluate on both sets; the notebook's four figures each epoch.
 
 mod saving;
+mod steps;
+mod summary;
 
 use std::time::Instant;
 
 use rand::seq::SliceRandom;
 
+pub use self::summary::{LayerSummary, Summary};
+
 use self::saving::Saver;
+use self::steps::{Loaded, Steps};
 use super::checkpoint::Best;
 use super::train::go_on;
 use super::{Event, Model, Observer, Purpose, TrainError, TrainOptions, stream};
 use crate::data::Dataset;
-use crate::device::{Batch, ProgramId, Session, Set};
+use crate::device::{Batch, Session, Set};
 use crate::measure::{Epoch, Training};
 use crate::program::lower::{Lowering, bias_name, weights_name};
-use crate::program::{CORRECT, LOSS_SUM, Program, StepArgs, fuse};
+use crate::program::{CORRECT, LOSS_SUM, StepArgs, fuse};
 
 /// Rows of a batch while evaluating, at least; larger than a small training batch, so that products stay efficient.
 pub const EVALUATION_ROWS: usize = 512;
@@ -31,9 +36,13 @@ pub struct Trainer<'a> {
     data: &'a str,
     sets: [Set<'a>; 2],
     session: Box<dyn Session + 'a>,
-    step: (ProgramId, Program),
-    evaluate: (ProgramId, Program),
-    /// The rows in the order of the epoch under way.
+    steps: Steps,
+    evaluate: Loaded,
+    /// Rows of a batch.
+    batch: usize,
+    /// Rows to train on and rows to validate on, each in the set's order.
+    rows: [Vec<u32>; 2],
+    /// The rows to train on in the order of the epoch under way.
     order: Vec<u32>,
     progress: Progress,
     saver: Option<Saver>,
@@ -73,32 +82,43 @@ impl<'a> Trainer<'a> {
         let test = Set::new(&data.test.images, &data.test.labels, data.test.columns)?;
         let sets = [train, test];
         let model = options.model(&sets, columns).map_err(TrainError::Options)?;
-        let batch = options.batch.min(train.rows());
+        let rows = split(options, train.rows());
+        let batch = options.batch.min(rows[0].len());
         let lowering = Lowering {
             model: &model,
             float: options.float,
             rows: batch,
             byte_scale: BYTE_SCALE,
         };
-        let rows = EVALUATION_ROWS.max(batch);
-        let mut programs = [
-            lowering.step(options.optimizer)?,
-            Lowering { rows, ..lowering }.evaluate()?,
-        ];
+        let evaluated = EVALUATION_ROWS.max(batch);
+        let mut programs = steps::programs(options, lowering)?;
+        let lowering = Lowering {
+            rows: evaluated,
+            ..lowering
+        };
+        programs.push(lowering.evaluate()?);
         if options.device.wants_fused() {
-            programs = [fuse(&programs[0])?, fuse(&programs[1])?];
+            programs = programs.iter().map(fuse).collect::<Result<_, _>>()?;
         }
         let session = options.device.open(&programs, &sets, options.threads)?;
-        let [step, evaluate] = programs;
+        let mut programs = steps::loaded(programs);
+        let parts = programs
+            .pop()
+            .and_then(|evaluate| Some((evaluate, Steps::new(options, programs)?)));
+        let Some((evaluate, steps)) = parts else {
+            unreachable!("a step has at least one program, and evaluation follows it")
+        };
         let mut trainer = Self {
             options: options.clone(),
             model,
             data: &data.name,
             sets,
             session,
-            step: (ProgramId(0), step),
-            evaluate: (ProgramId(1), evaluate),
-            order: (0..train.rows() as u32).collect(),
+            steps,
+            evaluate,
+            batch,
+            order: rows[0].clone(),
+            rows,
             progress: Progress::default(),
             saver: None,
         };
@@ -124,7 +144,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// A device that fails to evaluate.
     pub fn describe(&mut self, data: &str) -> Result<Training, TrainError> {
-        let first: Vec<u32> = (0..self.step.1.rows() as u32).collect();
+        let first = self.rows[0][..self.batch].to_vec();
         let (loss, _) = self.evaluate(TRAIN, &first)?;
         self.progress.first_loss = loss;
         Ok(Training {
@@ -135,7 +155,7 @@ impl<'a> Trainer<'a> {
             threads: self.session.threads(),
             seed: self.options.seed,
             data: data.to_owned(),
-            train_rows: self.sets[TRAIN].rows(),
+            train_rows: self.order.len(),
             test_rows: self.sets[TEST].rows(),
             parameters: self.model.parameters(),
             first_loss: loss,
@@ -155,12 +175,22 @@ impl<'a> Trainer<'a> {
 
     /// Rows to train on.
     pub fn rows(&self) -> usize {
-        self.sets[TRAIN].rows()
+        self.order.len()
     }
 
     /// Mean loss of the untrained model on the first batch, once [`Trainer::describe`] has taken it.
     pub fn first_loss(&self) -> f64 {
         self.progress.first_loss
+    }
+
+    /// The best epoch so far, if the patience with the epochs behind it is over.
+    pub fn exhausted(&self) -> Option<usize> {
+        let best = self.progress.best?.epoch;
+        let waited = self.progress.table.len() - best;
+        self.options
+            .patience
+            .filter(|&patience| waited >= patience)
+            .map(|_| best)
     }
 
     /// One epoch, or what is left of it: shuffle, a step for each batch, both evaluations.
@@ -180,10 +210,17 @@ impl<'a> Trainer<'a> {
         let train_loss = self.session.metrics()?.get(LOSS_SUM) / self.order.len() as f64;
         self.finite(epoch, "the train loss", &[train_loss])?;
         self.finite_parameters(epoch)?;
-        let all: Vec<u32> = (0..self.sets[TRAIN].rows().max(self.sets[TEST].rows()) as u32).collect();
-        let (_, train_acc) = self.evaluate(TRAIN, &all[..self.sets[TRAIN].rows()])?;
-        let (test_loss, test_acc) = self.evaluate(TEST, &all[..self.sets[TEST].rows()])?;
+        let [trained, held_back] = self.rows.clone();
+        let (_, train_acc) = self.evaluate(TRAIN, &trained)?;
+        let test: Vec<u32> = (0..self.sets[TEST].rows() as u32).collect();
+        let (test_loss, test_acc) = self.evaluate(TEST, &test)?;
         self.finite(epoch, "the test loss", &[test_loss])?;
+        let (mut validation_loss, mut validation_acc) = (None, None);
+        if !held_back.is_empty() {
+            let (loss, acc) = self.evaluate(TRAIN, &held_back)?;
+            self.finite(epoch, "the validation loss", &[loss])?;
+            (validation_loss, validation_acc) = (Some(loss), Some(acc));
+        }
         let samples_per_s = self.order.len() as f64 / training_s;
         let epoch = Epoch {
             epoch,
@@ -191,6 +228,8 @@ impl<'a> Trainer<'a> {
             test_loss,
             train_acc,
             test_acc,
+            validation_loss,
+            validation_acc,
             seconds: self.progress.seconds(),
             samples_per_s,
         };
@@ -203,50 +242,43 @@ impl<'a> Trainer<'a> {
         let progress = &mut self.progress;
         progress.table.push(epoch.clone());
         (progress.rows, progress.seconds, progress.begun) = (0, 0.0, None);
-        if progress.best.is_none_or(|best| epoch.test_loss < best.test_loss) {
+        let loss = epoch.validation_loss.unwrap_or(epoch.test_loss);
+        if progress.best.is_none_or(|best| loss < best.loss) {
             progress.best = Some(Best {
                 step: progress.steps,
                 epoch: epoch.epoch,
-                test_loss: epoch.test_loss,
+                loss,
             });
         }
     }
 
-    /// The order of an epoch depends on the seed and its number alone, not on the epochs before it.
+    /// The order of an epoch depends on the seed and its number alone, not on the epochs before it. The few batches that are
+    /// to be learned by heart keep theirs.
     fn shuffle(&mut self, epoch: usize) {
-        self.order.iter_mut().zip(0..).for_each(|(row, i)| *row = i);
-        self.order
-            .shuffle(&mut stream(self.options.seed, Purpose::Order { epoch }));
+        self.order.copy_from_slice(&self.rows[0]);
+        if self.options.overfit_batches.is_none() {
+            self.order
+                .shuffle(&mut stream(self.options.seed, Purpose::Order { epoch }));
+        }
     }
 
     /// A step for each batch that is left; adds up the rows' losses as each batch met them.
     fn steps(&mut self, epoch: usize, observer: &mut Observer<'_>) -> Result<(), TrainError> {
         while self.progress.rows < self.order.len() {
-            let (id, ref program) = self.step;
             let from = self.progress.rows;
-            let rows = &self.order[from..self.order.len().min(from + program.rows())];
-            let batch = Batch::of_set(program, &self.sets, TRAIN, rows)?;
-            let args = StepArgs {
-                lr: self.options.lr,
-                decay: 1.0 - self.options.lr * self.options.l2,
-                inverse_rows: 1.0 / rows.len() as f64,
-                t: self.progress.steps + 1,
-                seed: self.options.seed,
-                ..StepArgs::default()
-            };
-            self.session.run(id, &batch, &args);
+            let to = self.order.len().min(from + self.batch);
+            self.step(from, to)?;
             self.progress.steps += 1;
-            self.progress.rows += rows.len();
-            let rows = self.progress.rows;
+            self.progress.rows = to;
             self.save_if_due()?;
-            go_on(observer(Event::Batch { epoch, rows }), epoch, rows)?;
+            go_on(observer(Event::Batch { epoch, rows: to }), epoch, to)?;
         }
         Ok(())
     }
 
     /// Mean loss and share of right answers over `rows` of a set.
     fn evaluate(&mut self, set: usize, rows: &[u32]) -> Result<(f64, f64), TrainError> {
-        let (id, ref program) = self.evaluate;
+        let Loaded { id, ref program } = self.evaluate;
         self.session.metrics()?;
         for rows in rows.chunks(program.rows()) {
             let batch = Batch::of_set(program, &self.sets, set, rows)?;
@@ -278,4 +310,18 @@ impl<'a> Trainer<'a> {
         }
         Ok(())
     }
+}
+
+/// Rows to train on and rows to validate on. The held-back ones depend on the seed alone.
+fn split(options: &TrainOptions, rows: usize) -> [Vec<u32>; 2] {
+    let mut all: Vec<u32> = (0..rows as u32).collect();
+    let held_back = options.held_back(rows);
+    if held_back > 0 {
+        all.shuffle(&mut stream(options.seed, Purpose::Validation));
+    }
+    let mut validation = all.split_off(rows - held_back);
+    all.sort_unstable();
+    validation.sort_unstable();
+    all.truncate(options.rows_of(rows));
+    [all, validation]
 }

@@ -29,6 +29,10 @@ pub(super) fn check(parts: &Parts) -> Result<(usize, usize), ProgramError> {
             Op::SoftmaxCrossEntropy { logits, .. } | Op::CrossEntropy { logits, .. } => {
                 classes = classes.min(here.buffer(logits).shape.cols);
             }
+            // A single column takes the label as a number.
+            Op::Targets { out, .. } if here.buffer(out).shape.cols > 1 => {
+                classes = classes.min(here.buffer(out).shape.cols);
+            }
             _ => {}
         }
     }
@@ -143,6 +147,51 @@ impl Here<'_> {
                 labels(y)?;
                 real(losses, Shape::batch(1))
             }
+            Op::Dropout { x, out, .. } => {
+                real(x, Shape::batch(shape(x).cols))?;
+                real(out, shape(x))
+            }
+            Op::Targets { labels: y, out } => {
+                labels(y)?;
+                real(out, Shape::batch(shape(out).cols))
+            }
+            Op::TargetLoss {
+                outputs,
+                targets,
+                losses,
+                gradient,
+                ..
+            } => {
+                real(outputs, Shape::batch(shape(outputs).cols))?;
+                real(targets, shape(outputs))?;
+                real(losses, Shape::batch(1))?;
+                gradient.map_or(Ok(()), |(_, gradient)| real(gradient, shape(outputs)))
+            }
+            Op::Momentum {
+                gradient,
+                weights,
+                velocity,
+                ..
+            } => {
+                real(weights, shape(weights))?;
+                real(gradient, shape(weights))?;
+                real(velocity, shape(weights))
+            }
+            Op::Adam {
+                gradient,
+                weights,
+                moments: (first, second),
+                ..
+            } => {
+                real(weights, shape(weights))?;
+                real(gradient, shape(weights))?;
+                real(first, shape(weights))?;
+                real(second, shape(weights))
+            }
+            Op::Above { x, out, .. } => {
+                real(x, Shape::batch(1))?;
+                self.expect(out, Shape::batch(1), Element::U32)
+            }
             Op::ColumnSum { x, sums, .. } => {
                 real(x, shape(x))?;
                 real(sums, Shape::fixed(1, shape(x).cols))
@@ -154,6 +203,11 @@ impl Here<'_> {
             Op::RowArgmax { x, out } => {
                 real(x, Shape::batch(shape(x).cols))?;
                 self.expect(out, Shape::batch(1), Element::U32)
+            }
+            Op::Scale { x, .. } => real(x, shape(x)),
+            Op::AddSquares { x, metric: sum } => {
+                real(x, shape(x))?;
+                metric(sum)
             }
             Op::AddSum { x, metric: sum } => {
                 real(x, Shape::batch(1))?;

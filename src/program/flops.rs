@@ -4,7 +4,7 @@
 //! and a division count one each as well: the figure says how much is computed, not how long it takes. What moves or
 //! compares whole numbers counts nothing.
 
-use super::{BufferId, Op, Product, Program, Shape};
+use super::{BufferId, Op, Product, Program, Shape, TargetLoss};
 
 /// Of one operation, for a batch of `rows` rows.
 pub fn of_operation(program: &Program, op: &Op, rows: usize) -> u64 {
@@ -12,13 +12,35 @@ pub fn of_operation(program: &Program, op: &Op, rows: usize) -> u64 {
     let elements = |id: BufferId| size(shape(id), rows);
     match *op {
         Op::LoadRows { out, .. } => elements(out),
-        Op::LoadLabels { .. } | Op::AddMatches { .. } => 0,
+        Op::LoadLabels { .. } | Op::AddMatches { .. } | Op::Targets { .. } => 0,
         Op::Product(ref product) => of_product(program, product, rows),
-        Op::AddBias { x, .. } | Op::Activate { x, .. } | Op::RowArgmax { x, .. } | Op::AddSum { x, .. } => elements(x),
+        Op::AddBias { x, .. }
+        | Op::Scale { x, .. }
+        | Op::Activate { x, .. }
+        | Op::Dropout { x, .. }
+        | Op::Above { x, .. }
+        | Op::RowArgmax { x, .. }
+        | Op::AddSum { x, .. } => elements(x),
+        Op::AddSquares { x, .. } => 2 * elements(x),
         // f', and times the gradient.
         Op::ActivateBackward { out, .. } => 2 * elements(out),
         // Largest, difference, exp, sum; then a log and a difference a row; then quotient, minus the one-hot, scale.
         Op::SoftmaxCrossEntropy { logits, losses, .. } => 7 * elements(logits) + 2 * elements(losses),
+        // Difference, square, sum, or: largest, product, exp, two sums, log; then the gradient's sigmoid, difference, scale.
+        Op::TargetLoss {
+            loss,
+            outputs,
+            gradient,
+            ..
+        } => {
+            let (value, slope) = match loss {
+                TargetLoss::SquaredError => (3, 2),
+                TargetLoss::BinaryCrossEntropy => (7, 5),
+            };
+            (value + gradient.map_or(0, |_| slope)) * elements(outputs)
+        }
+        Op::Momentum { weights, .. } => 6 * elements(weights),
+        Op::Adam { weights, .. } => 15 * elements(weights),
         Op::CrossEntropy { logits, losses, .. } => 4 * elements(logits) + 2 * elements(losses),
         Op::ColumnSum { x, accumulate, sums } => elements(x) + accumulated(accumulate.is_zero(), elements(sums)),
         Op::Sgd { decay, weights, .. } => {

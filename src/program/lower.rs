@@ -16,21 +16,24 @@
 //! | dJ/dz = dJ/dh (.) phi'(z) | dZ(l-1) = dH(l-1) (.) phi'(Z(l-1)) | `dz1`.. |
 //! | W <- W - lr dJ/dW | W(l) = (1 - lr lambda) W(l) - lr dW(l) | `W1`.. |
 //!
+//! With dropout a hidden layer hands on R(l), H(l) with elements dropped, and dH comes from dR by the same mask. Other losses than
+//! softmax cross-entropy have their targets in `t`.
+//!
 //! The regularisation's share lambda W of the gradient is taken in the update: W - lr (dW + lambda W) is
 //! (1 - lr lambda) W - lr dW. Biases are not regularised.
 
 mod writer;
 
-use tilelab_kernels::Activation;
+use tilelab_kernels::{Activation, Saves};
 
 pub use self::writer::{bias_name, weights_name};
 
 use self::writer::Writer;
 use super::{
-    BufferId, CORRECT, Element, Epilogue, Field, LOSS_SUM, Lifetime, Op, Operand, Product, Program, ProgramError,
-    Scalar,
+    AdamRule, BufferId, CORRECT, Element, Epilogue, Field, GRADIENT_SQUARES, LOSS_SUM, Lifetime, MomentumRule, Op,
+    Operand, Product, Program, ProgramError, Scalar, Shape, TargetLoss,
 };
-use crate::mlp::{Model, Optimizer};
+use crate::mlp::{ADAM, Loss, Model, Optimizer};
 
 /// What all programs of one model have in common.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +55,7 @@ impl Lowering<'_> {
     /// When a buffer would be larger than an address space.
     pub fn step(&self, optimizer: Optimizer) -> Result<Program, ProgramError> {
         let mut writer = Writer::new(*self);
-        writer.forward();
+        writer.forward(true);
         writer.backward(Scalar::ZERO, Lifetime::Run);
         writer.update(optimizer, Lifetime::Run);
         writer.finish("step")
@@ -65,9 +68,35 @@ impl Lowering<'_> {
     /// As [`Lowering::step`].
     pub fn gradients(&self) -> Result<Program, ProgramError> {
         let mut writer = Writer::new(*self);
-        writer.forward();
+        writer.forward(true);
         writer.backward(Scalar::field(Field::Accumulate), Lifetime::Kept);
         writer.finish("gradients")
+    }
+
+    /// `norm`: adds the squares of all gradients that are there to [`GRADIENT_SQUARES`].
+    ///
+    /// # Errors
+    /// As [`Lowering::step`].
+    pub fn norm(&self) -> Result<Program, ProgramError> {
+        let mut writer = Writer::new(*self);
+        let metric = writer.metric(GRADIENT_SQUARES);
+        for x in writer.all_gradients() {
+            writer.operations.push(Op::AddSquares { x, metric });
+        }
+        writer.finish("norm")
+    }
+
+    /// `clip`: multiplies all gradients that are there by [`super::StepArgs::gradient_scale`].
+    ///
+    /// # Errors
+    /// As [`Lowering::step`].
+    pub fn clip(&self) -> Result<Program, ProgramError> {
+        let mut writer = Writer::new(*self);
+        let by = Scalar::field(Field::GradientScale);
+        for x in writer.all_gradients() {
+            writer.operations.push(Op::Scale { by, x });
+        }
+        writer.finish("clip")
     }
 
     /// `update`: one step of the optimizer from the gradients that are there.
@@ -86,7 +115,7 @@ impl Lowering<'_> {
     /// As [`Lowering::step`].
     pub fn evaluate(&self) -> Result<Program, ProgramError> {
         let mut writer = Writer::new(*self);
-        writer.forward();
+        writer.forward(false);
         writer.judge();
         writer.finish("evaluate")
     }
@@ -104,6 +133,14 @@ impl Lowering<'_> {
 }
 
 impl Writer<'_> {
+    /// dW(l) and db(l) of every layer, as they are kept between programs.
+    fn all_gradients(&mut self) -> Vec<BufferId> {
+        let layers = 1..=self.with.model.depth();
+        layers
+            .flat_map(|l| <[_; 2]>::from(self.gradients(l, Lifetime::Kept)))
+            .collect()
+    }
+
     fn activation(&self, l: usize) -> Activation {
         self.with.model.layer(l).activation
     }
@@ -121,7 +158,8 @@ impl Writer<'_> {
     }
 
     /// X, y <- the batch; then the layers.
-    fn forward(&mut self) {
+    fn forward(&mut self, training: bool) {
+        self.training = training;
         self.load_rows();
         let out = self.labels();
         self.operations.push(Op::LoadLabels { out });
@@ -137,7 +175,7 @@ impl Writer<'_> {
     /// For each layer Z(l) = H(l-1) W(l) + b(l) and H(l) = phi(Z(l)).
     fn layers(&mut self) {
         for l in 1..=self.with.model.depth() {
-            let (input, weights, bias, z) = (self.output(l - 1), self.weights(l), self.bias(l), self.units("z", l));
+            let (input, weights, bias, z) = (self.handed(l - 1), self.weights(l), self.bias(l), self.units("z", l));
             // z = W x + b
             self.product(Operand::plain(input), Operand::plain(weights), Scalar::ZERO, z);
             self.operations.push(Op::AddBias { bias, x: z });
@@ -146,26 +184,38 @@ impl Writer<'_> {
             if out != z {
                 self.operations.push(Op::Activate { activation, x: z, out });
             }
+            if self.drops(l) {
+                let dropped = self.handed(l);
+                self.drop_out(l, out, dropped);
+            }
         }
     }
 
     /// From the logits to the gradient of every parameter.
     fn backward(&mut self, accumulate: Scalar, lifetime: Lifetime) {
         let depth = self.with.model.depth();
-        let (logits, labels, losses) = (self.units("z", depth), self.labels(), self.losses());
+        let (logits, losses) = (self.units("z", depth), self.losses());
         let (gradient, metric) = (self.units("dz", depth), self.metric(LOSS_SUM));
         // L = l(o, y), and dJ/do = dL/do
         let scale = Scalar::field(Field::InverseRows);
-        self.operations.push(Op::SoftmaxCrossEntropy {
-            logits,
-            labels,
-            scale,
-            losses,
-            gradient,
-        });
+        match self.with.model.loss() {
+            Loss::CrossEntropy { smoothing } => {
+                let labels = self.labels();
+                self.operations.push(Op::SoftmaxCrossEntropy {
+                    smoothing,
+                    logits,
+                    labels,
+                    scale,
+                    losses,
+                    gradient,
+                });
+            }
+            Loss::SquaredError => self.target_loss(TargetLoss::SquaredError, Some((scale, gradient))),
+            Loss::BinaryCrossEntropy => self.target_loss(TargetLoss::BinaryCrossEntropy, Some((scale, gradient))),
+        }
         self.operations.push(Op::AddSum { x: losses, metric });
         for l in (1..=depth).rev() {
-            let (input, dz) = (self.output(l - 1), self.units("dz", l));
+            let (input, dz) = (self.handed(l - 1), self.units("dz", l));
             let (dw, db) = self.gradients(l, lifetime);
             // dJ/dW = dJ/dz h^T; lambda W is left to the update
             self.product(Operand::transposed(input), Operand::plain(dz), accumulate, dw);
@@ -181,18 +231,53 @@ impl Writer<'_> {
         }
     }
 
+    /// out <- x behind layer l's dropout; the way back is the same.
+    fn drop_out(&mut self, layer: usize, x: BufferId, out: BufferId) {
+        let probability = self.with.model.dropout();
+        self.operations.push(Op::Dropout {
+            probability,
+            layer,
+            x,
+            out,
+        });
+    }
+
+    /// t <- the labels as numbers, losses <- l(o, t), and its gradient if that is asked for.
+    fn target_loss(&mut self, loss: TargetLoss, gradient: Option<(Scalar, BufferId)>) {
+        let (labels, targets) = (self.labels(), self.targets());
+        let (outputs, losses) = (self.units("z", self.with.model.depth()), self.losses());
+        self.operations.push(Op::Targets { labels, out: targets });
+        self.operations.push(Op::TargetLoss {
+            loss,
+            outputs,
+            targets,
+            losses,
+            gradient,
+        });
+    }
+
     /// From dZ(l) to dZ(l-1).
     fn backward_through(&mut self, l: usize, dz: BufferId) {
         let (weights, activation, out) = (self.weights(l), self.activation(l - 1), self.units("dz", l - 1));
         let (plain, transposed) = (Operand::plain(dz), Operand::transposed(weights));
-        if activation == Activation::Identity {
-            return self.product(plain, transposed, Scalar::ZERO, out);
-        }
+        let linear = activation == Activation::Identity;
         // dJ/dh = W^T dJ/do
-        let gradient = self.units("dh", l - 1);
-        self.product(plain, transposed, Scalar::ZERO, gradient);
-        // dJ/dz = dJ/dh (.) phi'(z); relu' is computed from h, which is 0 where z <= 0
-        let saved = self.output(l - 1);
+        let gradient = if linear { out } else { self.units("dh", l - 1) };
+        if self.drops(l - 1) {
+            let dropped = self.units("dr", l - 1);
+            self.product(plain, transposed, Scalar::ZERO, dropped);
+            self.drop_out(l - 1, dropped, gradient);
+        } else {
+            self.product(plain, transposed, Scalar::ZERO, gradient);
+        }
+        if linear {
+            return;
+        }
+        // dJ/dz = dJ/dh (.) phi'(z); where phi' can be had from h, as relu's, it is
+        let saved = match activation.saves() {
+            Saves::Output => self.output(l - 1),
+            Saves::Input => self.units("z", l - 1),
+        };
         self.operations.push(Op::ActivateBackward {
             activation,
             saved,
@@ -201,40 +286,104 @@ impl Writer<'_> {
         });
     }
 
-    /// W <- (1 - lr lambda) W - lr dW, b <- b - lr db.
+    /// What the optimizer does with every weight and bias, and their gradients: see [`Optimizer`].
     fn update(&mut self, optimizer: Optimizer, lifetime: Lifetime) {
-        let Optimizer::Sgd = optimizer;
-        let lr = Scalar::field(Field::Lr);
         for l in 1..=self.with.model.depth() {
-            let (weights, bias, (dw, db)) = (self.weights(l), self.bias(l), self.gradients(l, lifetime));
-            let decay = Scalar::field(Field::Decay);
-            self.operations.push(Op::Sgd {
-                decay,
-                lr,
-                gradient: dw,
-                weights,
-            });
-            self.operations.push(Op::Sgd {
-                decay: Scalar::ONE,
-                lr,
-                gradient: db,
-                weights: bias,
-            });
+            let (dw, db) = self.gradients(l, lifetime);
+            let layer = self.with.model.layer(l);
+            let (weights, bias) = (self.weights(l), self.bias(l));
+            let shape = Shape::fixed(layer.inputs, layer.outputs);
+            self.update_one(optimizer, (dw, weights), (weights_name(l), shape), true);
+            let shape = Shape::fixed(1, layer.outputs);
+            self.update_one(optimizer, (db, bias), (bias_name(l), shape), false);
         }
+    }
+
+    /// One parameter; `regular` if the regularisation acts on it.
+    fn update_one(
+        &mut self,
+        optimizer: Optimizer,
+        (gradient, weights): (BufferId, BufferId),
+        (name, shape): (String, Shape),
+        regular: bool,
+    ) {
+        let lr = Scalar::field(Field::Lr);
+        let lambda = |acts: bool| {
+            if regular && acts {
+                Scalar::field(Field::L2)
+            } else {
+                Scalar::ZERO
+            }
+        };
+        let op = match optimizer {
+            // W <- (1 - lr lambda) W - lr dW
+            Optimizer::Sgd => Op::Sgd {
+                decay: if regular {
+                    Scalar::field(Field::Decay)
+                } else {
+                    Scalar::ONE
+                },
+                lr,
+                gradient,
+                weights,
+            },
+            Optimizer::Momentum { momentum, nesterov } => Op::Momentum {
+                rule: MomentumRule {
+                    momentum,
+                    nesterov,
+                    lr,
+                    l2: lambda(true),
+                },
+                gradient,
+                weights,
+                velocity: self.state("v", &name, shape),
+            },
+            Optimizer::Adam { decoupled } => {
+                let (beta1, beta2, epsilon) = ADAM;
+                Op::Adam {
+                    rule: AdamRule {
+                        betas: (beta1, beta2),
+                        epsilon,
+                        lr,
+                        l2: lambda(!decoupled),
+                        weight_decay: lambda(decoupled),
+                    },
+                    gradient,
+                    weights,
+                    moments: (self.state("m", &name, shape), self.state("v", &name, shape)),
+                }
+            }
+        };
+        self.operations.push(op);
     }
 
     /// L = l(o, y) and whether the largest of o is y's.
     fn judge(&mut self) {
         let logits = self.units("z", self.with.model.depth());
         let (labels, losses) = (self.labels(), self.losses());
-        self.operations.push(Op::CrossEntropy { logits, labels, losses });
+        match self.with.model.loss() {
+            // Without smoothing, so that losses compare.
+            Loss::CrossEntropy { .. } => self.operations.push(Op::CrossEntropy { logits, labels, losses }),
+            Loss::SquaredError => self.target_loss(TargetLoss::SquaredError, None),
+            Loss::BinaryCrossEntropy => self.target_loss(TargetLoss::BinaryCrossEntropy, None),
+        }
         let metric = self.metric(LOSS_SUM);
         self.operations.push(Op::AddSum { x: losses, metric });
-        let indices = self.predicted();
-        self.operations.push(Op::RowArgmax {
-            x: logits,
-            out: indices,
-        });
+        let (indices, x) = (self.predicted(), logits);
+        self.operations
+            .push(match (self.with.model.classes(), self.with.model.loss()) {
+                (1, Loss::BinaryCrossEntropy) => Op::Above {
+                    x,
+                    threshold: 0.0,
+                    out: indices,
+                },
+                (1, Loss::SquaredError) => Op::Above {
+                    x,
+                    threshold: 0.5,
+                    out: indices,
+                },
+                _ => Op::RowArgmax { x, out: indices },
+            });
         let metric = self.metric(CORRECT);
         self.operations.push(Op::AddMatches {
             indices,

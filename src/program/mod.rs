@@ -19,13 +19,16 @@ mod scalar;
 
 pub use buffer::{Buffer, BufferId, Element, Extent, Lifetime, Role, Shape};
 pub use fuse::fuse;
-pub use op::{Access, Epilogue, Op, Operand, Product};
+pub use op::{Access, AdamRule, Epilogue, MomentumRule, Op, Operand, Product, TargetLoss};
 pub use scalar::{Field, Scalar, StepArgs};
 
 /// Name of the metric that sums the rows' losses.
 pub const LOSS_SUM: &str = "loss_sum";
 /// Name of the metric that counts the rows whose largest logit is the label's.
 pub const CORRECT: &str = "correct";
+
+/// Name of the metric that sums the squares of all gradients.
+pub const GRADIENT_SQUARES: &str = "gradient_squares";
 
 /// Operations over buffers. Immutable, and checked: see [`Program::new`].
 #[derive(Debug, Clone, PartialEq)]

@@ -4,6 +4,43 @@ use tilelab_kernels::Activation;
 
 use super::{BufferId, Scalar};
 
+/// A loss against targets that are numbers. A row's loss is the mean over its columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetLoss {
+    /// (output - target)^2
+    SquaredError,
+    /// Binary cross-entropy, the outputs being logits.
+    BinaryCrossEntropy,
+}
+
+/// What an update with momentum is given beside its arrays.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MomentumRule {
+    /// mu
+    pub momentum: f64,
+    /// Looks ahead by mu v.
+    pub nesterov: bool,
+    /// Learning rate.
+    pub lr: Scalar,
+    /// lambda: lambda w is added to the gradient.
+    pub l2: Scalar,
+}
+
+/// What Adam is given beside its arrays.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamRule {
+    /// b1 and b2
+    pub betas: (f64, f64),
+    /// eps
+    pub epsilon: f64,
+    /// Learning rate.
+    pub lr: Scalar,
+    /// lambda: lambda w is added to the gradient.
+    pub l2: Scalar,
+    /// Takes lr times this from the weight itself (AdamW).
+    pub weight_decay: Scalar,
+}
+
 /// One operation. Matrices are row-major; `m` is the number of rows in the batch.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
@@ -48,8 +85,43 @@ pub enum Op {
         /// Written: derivative by f's input.
         out: BufferId,
     },
-    /// losses_i <- -log softmax(logits_i)\[label_i\], and gradient <- scale * (softmax(logits) - onehot(labels)).
+    /// out <- x, each element 0 with this probability, else divided by 1 - probability. The mask depends on the seed, the step, the layer, the
+    /// row in the whole batch and the column alone, so the same operation takes a gradient back.
+    Dropout {
+        /// Of an element to become 0.
+        probability: f64,
+        /// Number of the layer.
+        layer: usize,
+        /// m x n.
+        x: BufferId,
+        /// m x n, written.
+        out: BufferId,
+    },
+    /// out (m x q) <- the labels as targets: one-hot rows; for q = 1 the label itself.
+    Targets {
+        /// m x 1, u8.
+        labels: BufferId,
+        /// Written.
+        out: BufferId,
+    },
+    /// losses_i <- the mean over row i of the loss of outputs against targets, and gradient <- scale times its derivative.
+    TargetLoss {
+        /// Which.
+        loss: TargetLoss,
+        /// m x q.
+        outputs: BufferId,
+        /// m x q.
+        targets: BufferId,
+        /// m x 1, written.
+        losses: BufferId,
+        /// 1 / rows of the whole batch makes it the gradient of the mean loss; m x q, written.
+        gradient: Option<(Scalar, BufferId)>,
+    },
+    /// losses_i <- -log softmax(logits_i)\[label_i\], and gradient <- scale * (softmax(logits) - onehot(labels)); with label smoothing e the
+    /// target is (1 - e) onehot + e / q.
     SoftmaxCrossEntropy {
+        /// e, 0 for none.
+        smoothing: f64,
         /// m x q.
         logits: BufferId,
         /// m x 1, u8.
@@ -90,6 +162,37 @@ pub enum Op {
         /// Updated.
         weights: BufferId,
     },
+    /// v <- mu v + g + lambda w, w <- w - lr v, or the look ahead of Nesterov's form.
+    Momentum {
+        /// mu, lr, lambda.
+        rule: MomentumRule,
+        /// g
+        gradient: BufferId,
+        /// w, updated.
+        weights: BufferId,
+        /// v, updated.
+        velocity: BufferId,
+    },
+    /// Adam or AdamW; the step's number is [`super::StepArgs::t`].
+    Adam {
+        /// Its numbers.
+        rule: AdamRule,
+        /// g
+        gradient: BufferId,
+        /// w, updated.
+        weights: BufferId,
+        /// First and second moment, updated.
+        moments: (BufferId, BufferId),
+    },
+    /// out_i (m x 1, u32) <- 1 where x_i is above `threshold`, else 0.
+    Above {
+        /// m x 1.
+        x: BufferId,
+        /// 0 for a logit, 1/2 for a probability.
+        threshold: f64,
+        /// Written.
+        out: BufferId,
+    },
     /// out_i (m x 1, u32) <- column of the largest x_ij; the first of equals.
     RowArgmax {
         /// m x n.
@@ -103,6 +206,20 @@ pub enum Op {
         x: BufferId,
         /// Updated.
         metric: BufferId,
+    },
+    /// metric (f64) <- metric + sum of x^2, in f64 and in order: the square of a Euclidean norm.
+    AddSquares {
+        /// Of any shape.
+        x: BufferId,
+        /// Updated.
+        metric: BufferId,
+    },
+    /// x <- by * x.
+    Scale {
+        /// Factor.
+        by: Scalar,
+        /// Updated.
+        x: BufferId,
     },
     /// metric (f64) <- metric + rows where index_i = label_i.
     AddMatches {
@@ -160,7 +277,7 @@ impl Operand {
 }
 
 /// In this order, each optional: t += bias, t = activation(t), t *= derivative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Epilogue {
     /// 1 x n, one value a column.
     pub bias: Option<BufferId>,
@@ -191,12 +308,23 @@ impl Op {
             Self::AddBias { .. } => "add bias",
             Self::Activate { .. } => "activate",
             Self::ActivateBackward { .. } => "activate backward",
+            Self::Dropout { .. } => "dropout",
+            Self::Targets { .. } => "targets",
+            Self::TargetLoss { loss, .. } => match loss {
+                TargetLoss::SquaredError => "squared error",
+                TargetLoss::BinaryCrossEntropy => "binary cross-entropy",
+            },
+            Self::Momentum { .. } => "momentum",
+            Self::Adam { .. } => "adam",
+            Self::Above { .. } => "above",
             Self::SoftmaxCrossEntropy { .. } => "softmax cross-entropy",
             Self::CrossEntropy { .. } => "cross-entropy",
             Self::ColumnSum { .. } => "column sum",
             Self::Sgd { .. } => "sgd",
             Self::RowArgmax { .. } => "row argmax",
             Self::AddSum { .. } => "add sum",
+            Self::AddSquares { .. } => "add squares",
+            Self::Scale { .. } => "scale",
             Self::AddMatches { .. } => "add matches",
         }
     }
@@ -223,7 +351,34 @@ impl Op {
                 list
             }
             Self::AddBias { bias, x } => vec![(bias, Read), (x, Update)],
-            Self::Activate { x, out, .. } | Self::RowArgmax { x, out } => vec![(x, Read), (out, Write)],
+            Self::Activate { x, out, .. }
+            | Self::RowArgmax { x, out }
+            | Self::Above { x, out, .. }
+            | Self::Dropout { x, out, .. } => vec![(x, Read), (out, Write)],
+            Self::Targets { labels, out } => vec![(labels, Read), (out, Write)],
+            Self::TargetLoss {
+                outputs,
+                targets,
+                losses,
+                gradient,
+                ..
+            } => {
+                let mut list = vec![(outputs, Read), (targets, Read), (losses, Write)];
+                list.extend(gradient.map(|(_, gradient)| (gradient, Write)));
+                list
+            }
+            Self::Momentum {
+                gradient,
+                weights,
+                velocity,
+                ..
+            } => vec![(gradient, Read), (weights, Update), (velocity, Update)],
+            Self::Adam {
+                gradient,
+                weights,
+                moments: (first, second),
+                ..
+            } => vec![(gradient, Read), (weights, Update), (first, Update), (second, Update)],
             Self::ActivateBackward {
                 saved, gradient, out, ..
             } => vec![(saved, Read), (gradient, Read), (out, Write)],
@@ -239,7 +394,8 @@ impl Op {
             Self::CrossEntropy { logits, labels, losses } => vec![(logits, Read), (labels, Read), (losses, Write)],
             Self::ColumnSum { x, accumulate, sums } => vec![(x, Read), (sums, overwrites(accumulate))],
             Self::Sgd { gradient, weights, .. } => vec![(gradient, Read), (weights, Update)],
-            Self::AddSum { x, metric } => vec![(x, Read), (metric, Update)],
+            Self::AddSum { x, metric } | Self::AddSquares { x, metric } => vec![(x, Read), (metric, Update)],
+            Self::Scale { x, .. } => vec![(x, Update)],
             Self::AddMatches {
                 indices,
                 labels,
@@ -259,7 +415,33 @@ impl Op {
                 epilogue.derivative.iter_mut().for_each(|(_, saved)| each(&mut [saved]));
             }
             Self::AddBias { bias, x } => each(&mut [bias, x]),
-            Self::Activate { x, out, .. } | Self::RowArgmax { x, out } => each(&mut [x, out]),
+            Self::Activate { x, out, .. }
+            | Self::RowArgmax { x, out }
+            | Self::Above { x, out, .. }
+            | Self::Dropout { x, out, .. } => each(&mut [x, out]),
+            Self::Targets { labels, out } => each(&mut [labels, out]),
+            Self::TargetLoss {
+                outputs,
+                targets,
+                losses,
+                gradient,
+                ..
+            } => {
+                each(&mut [outputs, targets, losses]);
+                gradient.iter_mut().for_each(|(_, gradient)| each(&mut [gradient]));
+            }
+            Self::Momentum {
+                gradient,
+                weights,
+                velocity,
+                ..
+            } => each(&mut [gradient, weights, velocity]),
+            Self::Adam {
+                gradient,
+                weights,
+                moments,
+                ..
+            } => each(&mut [gradient, weights, &mut moments.0, &mut moments.1]),
             Self::ActivateBackward {
                 saved, gradient, out, ..
             } => each(&mut [saved, gradient, out]),
@@ -275,7 +457,8 @@ impl Op {
             Self::CrossEntropy { logits, labels, losses } => each(&mut [logits, labels, losses]),
             Self::ColumnSum { x, sums, .. } => each(&mut [x, sums]),
             Self::Sgd { gradient, weights, .. } => each(&mut [gradient, weights]),
-            Self::AddSum { x, metric } => each(&mut [x, metric]),
+            Self::AddSum { x, metric } | Self::AddSquares { x, metric } => each(&mut [x, metric]),
+            Self::Scale { x, .. } => each(&mut [x]),
             Self::AddMatches {
                 indices,
                 labels,

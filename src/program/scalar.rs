@@ -7,10 +7,14 @@ pub struct StepArgs {
     pub lr: f64,
     /// 1 - lr * l2: what a step leaves of a weight before the gradient is taken off.
     pub decay: f64,
+    /// lambda of the regularisation, for updates that add lambda W to the gradient or take it from the weight.
+    pub l2: f64,
     /// 1 / rows of the whole batch, which may be larger than the micro-batch that runs.
     pub inverse_rows: f64,
     /// 1 to add to the gradients that are there, 0 to overwrite them.
     pub accumulate: f64,
+    /// What gradients are multiplied by where they are too large.
+    pub gradient_scale: f64,
     /// Number of this step, from 1.
     pub t: u64,
     /// Place of the first row within the whole batch.
@@ -25,8 +29,10 @@ impl Default for StepArgs {
         Self {
             lr: 0.0,
             decay: 1.0,
+            l2: 0.0,
             inverse_rows: 1.0,
             accumulate: 0.0,
+            gradient_scale: 1.0,
             t: 1,
             row_offset: 0,
             seed: 0,
@@ -41,10 +47,14 @@ pub enum Field {
     Lr,
     /// [`StepArgs::decay`].
     Decay,
+    /// [`StepArgs::l2`].
+    L2,
     /// [`StepArgs::inverse_rows`].
     InverseRows,
     /// [`StepArgs::accumulate`].
     Accumulate,
+    /// [`StepArgs::gradient_scale`].
+    GradientScale,
 }
 
 /// `factor`, or `factor * field`.
@@ -104,8 +114,10 @@ impl Scalar {
             None => 1.0,
             Some(Field::Lr) => args.lr,
             Some(Field::Decay) => args.decay,
+            Some(Field::L2) => args.l2,
             Some(Field::InverseRows) => args.inverse_rows,
             Some(Field::Accumulate) => args.accumulate,
+            Some(Field::GradientScale) => args.gradient_scale,
         };
         self.factor * field
     }

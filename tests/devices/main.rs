@@ -7,6 +7,7 @@
 
 mod fusion;
 mod operations;
+mod rules;
 mod steps;
 
 use rand::{RngExt, SeedableRng};

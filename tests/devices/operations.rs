@@ -7,19 +7,21 @@ use tilelab_kernels::Activation;
 use super::{CHECKED, Few, assert_within, eps, labels, open, random};
 
 /// Rows that are planned, rows that run.
-const ROWS: [(usize, usize); 4] = [(1, 1), (7, 7), (33, 32), (65, 3)];
-const ARGS: StepArgs = StepArgs {
+pub(super) const ROWS: [(usize, usize); 4] = [(1, 1), (7, 7), (33, 32), (65, 3)];
+pub(super) const ARGS: StepArgs = StepArgs {
     lr: 0.1,
     decay: 0.75,
+    l2: 0.25,
     inverse_rows: 0.125,
     accumulate: 1.0,
+    gradient_scale: 0.375,
     t: 1,
     row_offset: 0,
     seed: 0,
 };
 
 /// Runs `operations` on every device and on the reference, and hands both sessions to `compare` with the device's eps.
-fn each(
+pub(super) fn each(
     few: &Few,
     operations: &[Op],
     inputs: &[(&str, &[f64])],
@@ -220,6 +222,34 @@ fn updates() {
     }
 }
 
+/// Both are loops that the host devices share: by hand, then. Inputs are f32 numbers, so a device reads what is here.
+#[test]
+fn squares_and_scales() {
+    for (rows, cols) in [(1, 1), (3, 17), (40, 33)] {
+        let mut few = Few::new(1);
+        let (g, sum) = (few.real("g", Shape::fixed(rows, cols)), few.metric("sum"));
+        let vg: Vec<f64> = random(rows * cols, 1).iter().map(|&x| f64::from(x as f32)).collect();
+        let by = Scalar::field(Field::GradientScale);
+        let operations = [
+            Op::AddSquares { x: g, metric: sum },
+            Op::Scale { by, x: g },
+            Op::AddSquares { x: g, metric: sum },
+        ];
+        for (device, float) in CHECKED {
+            let what = format!("{device} {float}");
+            let mut got = few.run((device, float), &operations, &[("g", &vg)], &[0], &ARGS);
+            let scaled: Vec<f64> = vg.iter().map(|x| 0.375 * x).collect();
+            assert_within(&what, &got.read("g").unwrap(), &scaled, |i| {
+                eps(float) * scaled[i].abs()
+            });
+            let square: f64 = vg.iter().map(|x| x * x).sum();
+            let bound = (vg.len() as f64 * f64::EPSILON + 2.0 * eps(float)) * square;
+            let sum = got.metrics().unwrap().get("sum");
+            assert_within(&what, &[sum], &[square * (1.0 + 0.375 * 0.375)], |_| 2.0 * bound);
+        }
+    }
+}
+
 #[test]
 fn column_sums() {
     for ((planned, m), n) in ROWS.into_iter().zip([1, 17, 10, 33]) {
@@ -256,6 +286,7 @@ fn losses() {
         let labels = labels(m, q);
         let inverse = Scalar::field(Field::InverseRows);
         let both = Op::SoftmaxCrossEntropy {
+            smoothing: 0.0,
             logits: x,
             labels: y,
             scale: inverse,

@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 use tilelab::data::{Dataset, Split};
 use tilelab::device::Device;
 use tilelab::measure::Epoch;
-use tilelab::mlp::{Init, Purpose, TrainOptions, Trainer, stream};
+use tilelab::mlp::{Init, Purpose, Schedule, Span, TrainOptions, Trainer, stream};
 use tilelab::program::Element;
 
 use super::dataset;
@@ -19,6 +19,8 @@ struct Hand {
     b1: Vec<f64>,
     w2: Vec<Vec<f64>>,
     b2: Vec<f64>,
+    /// Of the gradients of each step, before they are clipped.
+    norms: Vec<f64>,
 }
 
 fn rows_of(values: &[f64], cols: usize) -> Vec<Vec<f64>> {
@@ -46,7 +48,7 @@ impl Hand {
     }
 
     /// A step on these rows; the sum of their losses before it.
-    fn step(&mut self, split: &Split, rows: &[u32], lr: f64, l2: f64) -> f64 {
+    fn step(&mut self, split: &Split, rows: &[u32], lr: f64, options: &TrainOptions) -> f64 {
         let (mut dw1, mut db1) = (vec![vec![0.0; HIDDEN]; self.w1.len()], vec![0.0; HIDDEN]);
         let (mut dw2, mut db2) = (vec![vec![0.0; self.b2.len()]; HIDDEN], vec![0.0; self.b2.len()]);
         let mut losses = 0.0;
@@ -66,6 +68,15 @@ impl Hand {
             }
             d_o.iter().enumerate().for_each(|(c, d)| db2[c] += d);
         }
+        if let Some(most) = options.clip {
+            let all = [&dw1.concat()[..], &db1, &dw2.concat(), &db2].concat();
+            let length = all.iter().map(|d| d * d).sum::<f64>().sqrt();
+            let scale = (most / length).min(1.0);
+            dw1.iter_mut().chain(&mut dw2).flatten().for_each(|d| *d *= scale);
+            db1.iter_mut().chain(&mut db2).for_each(|d| *d *= scale);
+            self.norms.push(length);
+        }
+        let l2 = options.l2;
         let weights = |w: &mut Vec<Vec<f64>>, d: &[Vec<f64>]| {
             for (w, d) in w.iter_mut().flatten().zip(d.iter().flatten()) {
                 *w -= lr * (d + l2 * *w);
@@ -94,9 +105,17 @@ impl Hand {
     fn epoch(&mut self, data: &Dataset, epoch: usize, options: &TrainOptions) -> [f64; 4] {
         let mut order: Vec<u32> = (0..data.train.rows as u32).collect();
         order.shuffle(&mut stream(options.seed, Purpose::Order { epoch }));
-        let steps = order
-            .chunks(options.batch)
-            .map(|rows| self.step(&data.train, rows, options.lr, options.l2));
+        let each = order.len().div_ceil(options.batch) as u64;
+        let span = Span {
+            warmup: options.warmup,
+            epoch: each,
+            run: each * options.epochs as u64,
+        };
+        let numbered = ((epoch as u64 - 1) * each + 1..).zip(order.chunks(options.batch));
+        let steps = numbered.map(|(t, rows)| {
+            let lr = options.lr * options.schedule.factor(t, span);
+            self.step(&data.train, rows, lr, options)
+        });
         let train_loss = steps.sum::<f64>() / data.train.rows as f64;
         let (test_loss, test_acc) = self.judge(&data.test);
         [train_loss, test_loss, self.judge(&data.train).1, test_acc]
@@ -107,51 +126,92 @@ fn figures(epoch: &Epoch) -> [f64; 4] {
     [epoch.train_loss, epoch.test_loss, epoch.train_acc, epoch.test_acc]
 }
 
+/// Plain; then each way to make a step, and all of them at once.
+fn ways() -> [TrainOptions; 5] {
+    let plain = TrainOptions::default();
+    let schedule = Schedule::Cosine { floor: 0.1 };
+    [
+        plain.clone(),
+        TrainOptions {
+            accumulate: 3,
+            ..plain.clone()
+        },
+        TrainOptions {
+            clip: Some(1.1),
+            ..plain.clone()
+        },
+        TrainOptions {
+            schedule: Schedule::Step { epochs: 1, factor: 0.5 },
+            warmup: 2,
+            ..plain.clone()
+        },
+        TrainOptions {
+            schedule,
+            warmup: 3,
+            accumulate: 4,
+            clip: Some(1.1),
+            ..plain
+        },
+    ]
+}
+
 #[test]
 fn two_epochs_are_those_by_hand() {
+    for way in ways() {
+        for device in [Device::Reference, Device::Cpu, Device::Baseline] {
+            compare(&way, device);
+        }
+    }
+}
+
+fn compare(way: &TrainOptions, device: Device) {
     // 50 rows in batches of 16: the last has 2.
     let data = dataset((50, 21), 30, 4);
     let init = Init::Normal { sigma: 0.3 };
-    for device in [Device::Reference, Device::Cpu, Device::Baseline] {
-        let options = TrainOptions {
-            layers: vec![30, HIDDEN, 4],
-            init,
-            batch: 16,
-            epochs: 2,
-            lr: 0.2,
-            l2: 0.01,
-            seed: 11,
-            device,
-            float: Element::F64,
-            ..TrainOptions::default()
-        };
-        let mut hand = Hand {
-            w1: rows_of(&init.weights(11, 1, 30 * HIDDEN), HIDDEN),
-            b1: vec![0.0; HIDDEN],
-            w2: rows_of(&init.weights(11, 2, HIDDEN * 4), 4),
-            b2: vec![0.0; 4],
-        };
-        let mut trainer = Trainer::new(&options, &data).unwrap();
-        for epoch in 1..=2 {
-            let got = figures(&trainer.epoch(&mut |_| ControlFlow::Continue(())).unwrap());
-            let want = hand.epoch(&data, epoch, &options);
-            // Sums of at most 50 terms near 1, in another order.
+    let options = TrainOptions {
+        layers: vec![30, HIDDEN, 4],
+        init,
+        batch: 16,
+        epochs: 2,
+        lr: 0.2,
+        l2: 0.01,
+        seed: 11,
+        device,
+        float: Element::F64,
+        ..way.clone()
+    };
+    let mut hand = Hand {
+        w1: rows_of(&init.weights(11, 1, 30 * HIDDEN), HIDDEN),
+        b1: vec![0.0; HIDDEN],
+        w2: rows_of(&init.weights(11, 2, HIDDEN * 4), 4),
+        b2: vec![0.0; 4],
+        norms: Vec::new(),
+    };
+    let mut trainer = Trainer::new(&options, &data).unwrap();
+    for epoch in 1..=2 {
+        let got = figures(&trainer.epoch(&mut |_| ControlFlow::Continue(())).unwrap());
+        let want = hand.epoch(&data, epoch, &options);
+        // Sums of at most 50 terms near 1, in another order.
+        for (got, want) in got.iter().zip(&want) {
+            assert!(
+                (got - want).abs() <= 1e-13,
+                "{device}, epoch {epoch}: {got} is not {want}"
+            );
+        }
+        let parameters = [hand.w1.concat(), hand.b1.clone(), hand.w2.concat(), hand.b2.clone()];
+        for (name, want) in ["W1", "b1", "W2", "b2"].into_iter().zip(parameters) {
+            let got = trainer.session().read(name).unwrap();
             for (got, want) in got.iter().zip(&want) {
                 assert!(
                     (got - want).abs() <= 1e-13,
-                    "{device}, epoch {epoch}: {got} is not {want}"
+                    "{device}, epoch {epoch}, {name}: {got} is not {want}"
                 );
             }
-            let parameters = [hand.w1.concat(), hand.b1.clone(), hand.w2.concat(), hand.b2.clone()];
-            for (name, want) in ["W1", "b1", "W2", "b2"].into_iter().zip(parameters) {
-                let got = trainer.session().read(name).unwrap();
-                for (got, want) in got.iter().zip(&want) {
-                    assert!(
-                        (got - want).abs() <= 1e-13,
-                        "{device}, epoch {epoch}, {name}: {got} is not {want}"
-                    );
-                }
-            }
         }
+    }
+    // At least one step was clipped, and not all of them: both ways were gone.
+    if let Some(most) = way.clip {
+        let clipped = hand.norms.iter().filter(|&&norm| norm > most).count();
+        assert!((1..8).contains(&clipped), "norms {:?}", hand.norms);
     }
 }

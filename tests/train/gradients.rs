@@ -1,7 +1,7 @@
 //! The gradients that a program computes, against central differences of the loss that it computes.
 
 use tilelab::device::{Batch, Device, ProgramId, Session};
-use tilelab::mlp::{Init, Model, Optimizer};
+use tilelab::mlp::{Init, Loss, Model, Optimizer};
 use tilelab::program::lower::{Lowering, bias_name, weights_name};
 use tilelab::program::{Element, LOSS_SUM, Program, StepArgs};
 use tilelab_kernels::{Activation, Threads};
@@ -38,7 +38,7 @@ impl Checked {
                 .unwrap();
         }
         let values = Init::Normal { sigma: 1.0 }.weights(5, 1, ROWS * WIDTHS[0]);
-        let labels = (0..ROWS).map(|i| (i % WIDTHS[3]) as u8).collect();
+        let labels = (0..ROWS).map(|i| (i % model.labels().min(3)) as u8).collect();
         Self {
             session,
             programs,
@@ -53,44 +53,90 @@ impl Checked {
         self.session.metrics().unwrap().get(LOSS_SUM) / ROWS as f64
     }
 
-    /// The mean loss with element `i` of parameter `name` moved by `by`.
+    /// The mean loss with element `i` of parameter `name` moved by `by`, as the program that computes gradients has it: with its
+    /// dropout and its smoothing.
     fn loss_at(&mut self, name: &str, i: usize, by: f64) -> f64 {
         let values = self.session.read(name).unwrap();
         let mut moved = values.clone();
         moved[i] += by;
         self.session.write(name, &moved).unwrap();
-        let loss = self.run(1, &StepArgs::default());
+        let loss = self.run(0, &ARGS);
         self.session.write(name, &values).unwrap();
         loss
     }
+
+    /// Every element of every gradient. A central difference with h is off by h^2 / 6 of the third derivative and by eps / h of
+    /// the loss: about 1e-9 for h = 1e-5 here, unless a kink lies within h, which these inputs avoid.
+    fn assert_gradients(&mut self, model: &Model, what: &str) {
+        let h = 1e-5;
+        self.run(0, &ARGS);
+        let names: Vec<String> = (1..=model.depth())
+            .flat_map(|l| [weights_name(l), bias_name(l)])
+            .collect();
+        let read = |checked: &mut Self, name: &String| checked.session.read(&format!("d{name}")).unwrap();
+        let gradients: Vec<Vec<f64>> = names.iter().map(|name| read(self, name)).collect();
+        for (name, gradient) in names.iter().zip(gradients) {
+            assert!(
+                gradient.iter().any(|g| g.abs() > 1e-3),
+                "{what}, {name}: nothing to check"
+            );
+            for (i, gradient) in gradient.iter().enumerate() {
+                let difference = (self.loss_at(name, i, h) - self.loss_at(name, i, -h)) / (2.0 * h);
+                let relative = (gradient - difference).abs() / gradient.abs().max(1e-3);
+                assert!(
+                    relative <= 1e-6,
+                    "{what}, d{name}[{i}]: {gradient} computed, {difference} by differences"
+                );
+            }
+        }
+    }
 }
 
-/// Every element of every gradient. A central difference with h is off by h^2 / 6 of the third derivative and by eps / h of
-/// the loss: about 1e-9 for h = 1e-5 here, unless a relu's kink lies within h, which these inputs avoid.
+const ARGS: StepArgs = StepArgs {
+    lr: 0.0,
+    decay: 1.0,
+    l2: 0.0,
+    inverse_rows: 1.0 / ROWS as f64,
+    accumulate: 0.0,
+    gradient_scale: 1.0,
+    t: 3,
+    row_offset: 0,
+    seed: 9,
+};
+
 #[test]
 fn gradients_are_the_differences_of_the_loss() {
-    let h = 1e-5;
-    for activation in [Activation::Relu, Activation::Identity] {
-        let model = Model::new(&WIDTHS, activation).unwrap();
-        for device in [Device::Reference, Device::Cpu, Device::Baseline] {
-            let mut checked = Checked::new(device, &model);
-            checked.run(
-                0,
-                &StepArgs {
-                    inverse_rows: 1.0 / ROWS as f64,
-                    ..StepArgs::default()
-                },
-            );
-            for name in (1..=model.depth()).flat_map(|l| [weights_name(l), bias_name(l)]) {
-                let gradient = checked.session.read(&format!("d{name}")).unwrap();
-                assert!(gradient.iter().any(|g| g.abs() > 1e-2), "{name}: nothing to check");
-                for (i, gradient) in gradient.iter().enumerate() {
-                    let difference = (checked.loss_at(&name, i, h) - checked.loss_at(&name, i, -h)) / (2.0 * h);
-                    let relative = (gradient - difference).abs() / gradient.abs().max(1e-3);
-                    assert!(
-                        relative <= 1e-6,
-                        "{device}, d{name}[{i}]: {gradient} computed, {difference} by differences"
-                    );
+    let activations = [
+        Activation::Identity,
+        Activation::Relu,
+        Activation::LeakyRelu { slope: 0.1 },
+        Activation::Elu { alpha: 0.5 },
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Swish { beta: 1.5 },
+        Activation::Gelu,
+        Activation::GeluTanh,
+    ];
+    let losses = [
+        Loss::CrossEntropy { smoothing: 0.0 },
+        Loss::CrossEntropy { smoothing: 0.1 },
+        Loss::SquaredError,
+        Loss::BinaryCrossEntropy,
+    ];
+    for activation in activations {
+        for loss in losses {
+            for (dropout, outputs) in [(0.0, 3), (0.4, 3), (0.0, 1)] {
+                if outputs == 1 && matches!(loss, Loss::CrossEntropy { .. }) {
+                    continue;
+                }
+                let widths = [WIDTHS[0], WIDTHS[1], WIDTHS[2], outputs];
+                let model = Model::new(&widths, activation)
+                    .unwrap()
+                    .with_loss(loss)
+                    .with_dropout(dropout);
+                for device in [Device::Reference, Device::Cpu, Device::Baseline] {
+                    let what = format!("{device} {activation:?} {loss} dropout {dropout} outputs {outputs}");
+                    Checked::new(device, &model).assert_gradients(&model, &what);
                 }
             }
         }

@@ -1,10 +1,12 @@
 //! The trainer: gradients against differences, a run against one by hand, the same seed the same bits, and what goes wrong.
 #![allow(clippy::unwrap_used)] // A test may panic.
 
+mod accumulated;
 mod by_hand;
 mod gradients;
 mod resume;
 mod runs;
+mod validation;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

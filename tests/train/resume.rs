@@ -7,8 +7,9 @@ use rand::{RngExt, SeedableRng};
 use tilelab::data::Dataset;
 use tilelab::device::Device;
 use tilelab::mlp::checkpoint::{Checkpoint, Folder, Saving};
-use tilelab::mlp::{Event, TrainError, TrainOptions, train};
+use tilelab::mlp::{Event, Optimizer, Schedule, TrainError, TrainOptions, train};
 use tilelab::program::Element;
+use tilelab_kernels::Activation;
 
 use super::dataset;
 
@@ -35,7 +36,7 @@ fn watch(options: &TrainOptions, data: &Dataset, stop: usize, seen: &mut Vec<Str
                 rows_before.push(format!("epoch {} {bits:?}", e.epoch));
             }
             Event::Note(note) => panic!("{note}"),
-            Event::Started(_) => {}
+            Event::Started(_) | Event::Summary(_) => {}
         }
         if batches == stop {
             ControlFlow::Break(())
@@ -86,6 +87,19 @@ fn stopped_anywhere_the_bits_are_the_same() {
             epochs: 4,
             lr: 0.2,
             l2: 0.01,
+            // A step of several programs, whose rate depends on its number.
+            schedule: Schedule::Cosine { floor: 0.1 },
+            warmup: 7,
+            accumulate: if device == Device::Cpu { 3 } else { 1 },
+            clip: (float == Element::F64).then_some(0.5),
+            // Moments are kept, and masks depend on the step's number.
+            optimizer: match (device, float) {
+                (Device::Cpu, Element::F32) => Optimizer::Adam { decoupled: true },
+                (Device::Cpu, _) => "nesterov:0.9".parse().unwrap(),
+                _ => Optimizer::Sgd,
+            },
+            dropout: if device == Device::Cpu { 0.25 } else { 0.0 },
+            activation: Activation::Gelu,
             device,
             float,
             ..TrainOptions::default()

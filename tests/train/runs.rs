@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use tilelab::data::{Dataset, Places, fashion_mnist};
 use tilelab::device::Device;
 use tilelab::measure::{Body, Training};
-use tilelab::mlp::{Event, TrainError, TrainOptions, Trainer, recorded, train};
+use tilelab::mlp::{Event, TrainError, TrainOptions, Trainer, activation_by_name, recorded, train};
 use tilelab::program::Element;
 use tilelab_kernels::Threads;
 
@@ -55,6 +55,63 @@ fn a_model_learns() {
             (device.to_string().as_str(), 41 * 24 + 25 * 16 + 17 * 5)
         );
     }
+}
+
+/// Every optimizer, loss and activation brings a small model to know its data.
+#[test]
+fn every_rule_learns() {
+    let data = dataset((500, 100), 40, 5);
+    let cases = [
+        ("momentum:0.9", "cross-entropy", "gelu", 0.05),
+        ("nesterov:0.9", "cross-entropy:0.1", "tanh", 0.05),
+        ("adam", "bce", "elu:1", 0.005),
+        ("adamw", "mse", "leaky-relu:0.01", 0.005),
+        ("adam", "cross-entropy", "sigmoid", 0.02),
+        ("sgd", "cross-entropy", "swish:1", 0.2),
+        ("momentum:0.9", "cross-entropy", "gelu-tanh", 0.05),
+    ];
+    for (optimizer, loss, activation, lr) in cases {
+        for dropout in [0.0, 0.2] {
+            let options = TrainOptions {
+                optimizer: optimizer.parse().unwrap(),
+                loss: loss.parse().unwrap(),
+                activation: activation_by_name(activation).unwrap(),
+                dropout,
+                lr,
+                l2: 1e-4,
+                ..small(&data)
+            };
+            let training = run(&options, &data).unwrap();
+            let last = &training.epochs[29];
+            assert!(last.test_acc > 0.9, "{}: {last:?}", options.command());
+        }
+    }
+}
+
+/// One output unit for two classes.
+#[test]
+fn one_output_tells_two_classes_apart() {
+    let data = dataset((500, 100), 40, 2);
+    for (loss, lr) in [("bce", 0.01), ("mse", 0.01)] {
+        let options = TrainOptions {
+            layers: vec![40, 16, 1],
+            loss: loss.parse().unwrap(),
+            optimizer: "adam".parse().unwrap(),
+            lr,
+            ..small(&data)
+        };
+        let training = run(&options, &data).unwrap();
+        assert!(training.epochs[29].test_acc > 0.95, "{loss}: {:?}", training.epochs[29]);
+    }
+    // Three classes are too many for it.
+    let data = dataset((50, 10), 40, 3);
+    let options = TrainOptions {
+        layers: vec![40, 16, 1],
+        loss: "bce".parse().unwrap(),
+        ..small(&data)
+    };
+    let line = run(&options, &data).unwrap_err().to_string();
+    assert!(line.contains("--layers 40,16,1"), "{line}");
 }
 
 /// All figures and all weights, bit by bit.
@@ -113,12 +170,14 @@ fn an_observer_sees_every_batch_and_can_stop() {
             Event::Started(training) => format!("started with {} epochs", training.epochs.len()),
             Event::Batch { epoch, rows } => format!("{epoch}: {rows}"),
             Event::Epoch(epoch) => format!("epoch {}", epoch.epoch),
+            Event::Summary(summary) => format!("{} layers, {} steps", summary.layers.len(), summary.epoch_steps),
             Event::Note(note) => note.to_owned(),
         });
         ControlFlow::Continue(())
     })
     .unwrap();
     let expected = [
+        "3 layers, 3 steps",
         "started with 0 epochs",
         "1: 32",
         "1: 64",

@@ -13,7 +13,7 @@
 
 use super::polynomial;
 use crate::Float;
-use crate::simd::Simd;
+use crate::simd::Arithmetic;
 
 const TAIL_F32: &[f32] = &[
     0.333_333_13,
@@ -39,13 +39,13 @@ const TAIL_F64: &[f64] = &[
 
 /// f^3 P(f).
 #[inline(always)]
-pub(super) fn tail_f32<S: Simd<f32>>(s: S, f: S::V) -> S::V {
+pub(super) fn tail_f32<S: Arithmetic<f32>>(s: S, f: S::V) -> S::V {
     s.mul(s.mul(f, s.mul(f, f)), polynomial(s, f, TAIL_F32))
 }
 
 /// z (f^2/2 + R(z^2)).
 #[inline(always)]
-pub(super) fn tail_f64<S: Simd<f64>>(s: S, f: S::V, half_square: S::V) -> S::V {
+pub(super) fn tail_f64<S: Arithmetic<f64>>(s: S, f: S::V, half_square: S::V) -> S::V {
     let z = s.div(f, s.add(f, s.splat(2.0)));
     let w = s.mul(z, z);
     s.mul(z, s.mul_add(w, polynomial(s, w, TAIL_F64), half_square))
@@ -53,7 +53,7 @@ pub(super) fn tail_f64<S: Simd<f64>>(s: S, f: S::V, half_square: S::V) -> S::V {
 
 /// log(x) for any x.
 #[inline(always)]
-pub(crate) fn log<T: Float, S: Simd<T>>(s: S, x: S::V) -> S::V {
+pub(crate) fn log<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> S::V {
     let denormal = s.gt(s.splat(T::SMALLEST_NORMAL), x);
     let raised = s.select(denormal, s.mul(x, s.splat(T::RAISE)), x);
     let lowered = s.select(denormal, s.splat(T::RAISE_EXPONENT), s.splat(T::ZERO));
@@ -72,4 +72,12 @@ pub(crate) fn log<T: Float, S: Simd<T>>(s: S, x: S::V) -> S::V {
         y,
     );
     s.select(s.gt(s.splat(T::ZERO), x), s.splat(T::NAN), y)
+}
+
+/// log(1 + x) for x from 0 to 1, or NaN, without the loss of 1 + x: u = 1 + x rounded, log(u) + (x - (u - 1)) / u.
+#[inline(always)]
+pub(crate) fn log_one_plus<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> S::V {
+    let u = s.add(x, s.splat(T::ONE));
+    let lost = s.sub(x, s.sub(u, s.splat(T::ONE)));
+    s.add(log(s, u), s.div(lost, u))
 }

@@ -2,20 +2,26 @@
 //!
 //! | function | method | file |
 //! |---|---|---|
-//! | `exp`, `exp_nonpositive` | x = n ln 2 + r, then a minimax polynomial in r | `exp.rs` |
-//! | `log` | x = 2^n (1 + f), then a minimax polynomial (f32) or rational form (f64) in f | `log.rs` |
+//! | `exp`, `exp_negative`, `exp_nonpositive`, `exp_of_product`, `exp_minus_one`, `exp_plus_one` | x = n ln 2 + r, then a minimax polynomial in r | `exp.rs` |
+//! | `log`, `log_one_plus` | x = 2^n (1 + f), then a minimax polynomial (f32) or rational form (f64) in f | `log.rs` |
+//! | `tanh`, `sigmoid` | quotients with exp; near 0 a polynomial | `tanh.rs` |
+//! | `erf`, `gelu` in both forms, their derivatives | exp times a rational function | `normal.rs` |
 //!
 //! Each file's header derives its method and states its error bound. All are generic over the element type and the ISA:
 //! what differs between f32 and f64 is the table of constants [`Elementary`].
 
 mod exp;
 mod log;
+mod normal;
+mod tanh;
 
-pub(crate) use exp::{exp, exp_nonpositive};
-pub(crate) use log::log;
+pub(crate) use exp::{exp, exp_minus_one, exp_negative, exp_nonpositive, exp_of_product, exp_plus_one};
+pub(crate) use log::{log, log_one_plus};
+pub(crate) use normal::{erf, gelu, gelu_derivative, gelu_tanh, gelu_tanh_derivative};
+pub(crate) use tanh::{sigmoid, tanh, times_sigmoid};
 
 use crate::elementwise::{self, length};
-use crate::simd::Simd;
+use crate::simd::Arithmetic;
 use crate::vector_loops::Map;
 use crate::{Context, Float, ShapeError};
 
@@ -38,7 +44,7 @@ pub trait Elementary: Sized + 'static {
     const EXP_ZERO: Self;
     /// Above it exp is infinite, and at it.
     const EXP_INFINITE: Self;
-    /// At it the exponent n is that of no normal number any more (-127 or -1023): [`Simd::pow2`] gives 0.
+    /// At it the exponent n is that of no normal number any more (-127 or -1023): [`Arithmetic::pow2`] gives 0.
     const EXP_FLUSHED: Self;
     /// c2, c3, ... of exp(r) = 1 + r + c2 r^2 + c3 r^3 + ... on |r| <= ln 2 / 2.
     const EXP: &'static [Self];
@@ -54,9 +60,23 @@ pub trait Elementary: Sized + 'static {
     const INFINITY: Self;
     /// Not a number.
     const NAN: Self;
+    /// (tanh(x) - x) / x^3 in x^2, for |x| < 0.55.
+    const TANH: &'static [Self];
+    /// From here on tanh is 1.
+    const TANH_ONE: Self;
+    /// Where exp(-t^2 / 2) is flushed to 0.
+    const BELL_ZERO: Self;
+    /// Where exp(-t (k0 + k1 t^2)) of gelu's tanh form is.
+    const GELU_ZERO: Self;
+    /// Mills' ratio: see `normal.rs`.
+    const MILLS: (&'static [Self], &'static [Self]);
+    /// erf(x) / x - 1 in x^2, for |x| < 1.
+    const ERF: &'static [Self];
+    /// k0 and k1 of gelu's tanh form, each as what it rounds to and what is left.
+    const GELU: [Self; 4];
 
     /// log(1 + f) - f + half_square, where half_square is f^2 / 2, for 1 + f in `[sqrt(1/2), sqrt(2))`.
-    fn log_tail<S: Simd<Self>>(s: S, f: S::V, half_square: S::V) -> S::V
+    fn log_tail<S: Arithmetic<Self>>(s: S, f: S::V, half_square: S::V) -> S::V
     where
         Self: Float;
 }
@@ -78,9 +98,16 @@ impl Elementary for f32 {
     const HALF: f32 = 0.5;
     const INFINITY: f32 = f32::INFINITY;
     const NAN: f32 = f32::NAN;
+    const TANH_ONE: f32 = 10.0;
+    const BELL_ZERO: f32 = 13.266;
+    const GELU_ZERO: f32 = 10.03;
+    const MILLS: (&'static [f32], &'static [f32]) = normal::MILLS_F32;
+    const TANH: &'static [f32] = tanh::NEAR_F32;
+    const ERF: &'static [f32] = normal::ERF_F32;
+    const GELU: [f32; 4] = [1.595_769_2, -4.534_068e-8, 0.071_354_814, 2.398_832_5e-9];
 
     #[inline(always)]
-    fn log_tail<S: Simd<f32>>(s: S, f: S::V, _half_square: S::V) -> S::V {
+    fn log_tail<S: Arithmetic<f32>>(s: S, f: S::V, _half_square: S::V) -> S::V {
         log::tail_f32(s, f)
     }
 }
@@ -102,16 +129,28 @@ impl Elementary for f64 {
     const HALF: f64 = 0.5;
     const INFINITY: f64 = f64::INFINITY;
     const NAN: f64 = f64::NAN;
+    const TANH_ONE: f64 = 20.0;
+    const BELL_ZERO: f64 = 37.661;
+    const GELU_ZERO: f64 = 21.155;
+    const MILLS: (&'static [f64], &'static [f64]) = normal::MILLS_F64;
+    const TANH: &'static [f64] = tanh::NEAR_F64;
+    const ERF: &'static [f64] = normal::ERF_F64;
+    const GELU: [f64; 4] = [
+        1.5957691216057308,
+        -9.96930880911092e-17,
+        0.07135481627260025,
+        -6.175149918155315e-19,
+    ];
 
     #[inline(always)]
-    fn log_tail<S: Simd<f64>>(s: S, f: S::V, half_square: S::V) -> S::V {
+    fn log_tail<S: Arithmetic<f64>>(s: S, f: S::V, half_square: S::V) -> S::V {
         log::tail_f64(s, f, half_square)
     }
 }
 
 /// c\[0\] + c\[1\] x + c\[2\] x^2 + ... by Horner's rule. The tables are constants, so that the loop unrolls.
 #[inline(always)]
-pub(crate) fn polynomial<T: Float, S: Simd<T>>(s: S, x: S::V, c: &'static [T]) -> S::V {
+pub(crate) fn polynomial<T: Float, S: Arithmetic<T>>(s: S, x: S::V, c: &'static [T]) -> S::V {
     let mut i = c.len() - 1;
     let mut sum = s.splat(c[i]);
     while i > 0 {
@@ -129,7 +168,7 @@ macro_rules! function {
 
         impl<T: Float> Map<T> for $name {
             #[inline(always)]
-            fn map<S: Simd<T>>(self, s: S, x: S::V) -> S::V {
+            fn map<S: Arithmetic<T>>(self, s: S, x: S::V) -> S::V {
                 $function(s, x)
             }
         }
@@ -138,6 +177,7 @@ macro_rules! function {
 
 function!(Exp, exp);
 function!(Log, log);
+function!(Erf, erf);
 
 impl Context {
     /// y = exp(x), element by element. Error at most 1 ulp; 0 below -104 (f64: -745.2), infinite above 88.7 (709.7).
@@ -157,6 +197,16 @@ impl Context {
     pub fn log<T: Float>(&self, x: &[T], y: &mut [T]) -> Result<(), ShapeError> {
         length("log", "y", y.len(), x.len())?;
         elementwise::map(self, Log, x, y);
+        Ok(())
+    }
+
+    /// y = erf(x), element by element. Error at most 2 ulp (f64: 3).
+    ///
+    /// # Errors
+    /// When the lengths differ.
+    pub fn erf<T: Float>(&self, x: &[T], y: &mut [T]) -> Result<(), ShapeError> {
+        length("erf", "y", y.len(), x.len())?;
+        elementwise::map(self, Erf, x, y);
         Ok(())
     }
 }

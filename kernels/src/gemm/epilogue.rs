@@ -1,7 +1,9 @@
 //! What happens to a product's tile before it leaves for C.
 
 use super::Shape;
+use crate::activation::Visitor;
 use crate::simd::{Kernel, Simd};
+use crate::vector_loops::{self, Map, Zip};
 use crate::{Activation, Float, MatMut, MatRef, ShapeError};
 
 /// What is done to `t = alpha * A * B + beta * C` before it is stored, in this order, each step optional:
@@ -177,41 +179,84 @@ pub(crate) struct OnTile<'e, 'a, T> {
     sums: *mut T,
 }
 
+/// A matrix's part under a tile: its address and row stride.
+type Under<T> = (*mut T, usize);
+
 impl<T: Float> Kernel<T> for OnTile<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
-        let ((c, c_row), (row, col)) = (self.c, self.at);
-        for j in (0..self.used.1).step_by(S::LANES) {
-            let keep = s.first(self.used.1 - j);
-            let mut sum = s.splat(T::ZERO);
-            if !self.sums.is_null() {
-                // SAFETY: `used.1` sums, this task's alone.
-                sum = unsafe { s.load_masked(self.sums.add(j), keep) };
-            }
-            for i in 0..self.used.0 {
-                // SAFETY: row i of the tile has `used.1` elements, which this task alone writes, and so have the
-                // matrices beside C, whose rows are contiguous (`check`).
-                unsafe {
-                    let c = c.add(i * c_row + j);
-                    let mut x = s.load_masked(c, keep);
-                    if let Some(input) = &self.epilogue.input {
-                        let to = input.shared_ptr().add((row + i) * input.row_stride() + col + j);
-                        s.store_masked(to, keep, x);
+        let (epilogue, (row, col)) = (self.epilogue, self.at);
+        if let Some(input) = &epilogue.input {
+            let stride = input.row_stride();
+            let to = (input.shared_ptr().wrapping_add(row * stride + col), stride);
+            self.rows(s, Activation::Identity, None, to);
+        }
+        if epilogue.activation != Activation::Identity {
+            self.rows(s, epilogue.activation, None, self.c);
+        }
+        if let Some((activation, saved)) = epilogue.derivative {
+            let stride = saved.row_stride();
+            let from = saved.as_ptr().wrapping_add(row * stride + col).cast_mut();
+            self.rows(s, activation, Some((from, stride)), self.c);
+        }
+        if !self.sums.is_null() {
+            self.add_up(s);
+        }
+    }
+}
+
+impl<T: Float> OnTile<'_, '_, T> {
+    /// to <- f(tile), or where there is `saved` f'(saved) (.) tile, row by row.
+    #[inline(always)]
+    fn rows<S: Simd<T>>(&self, s: S, activation: Activation, saved: Option<Under<T>>, to: Under<T>) {
+        struct Tile<T, S> {
+            s: S,
+            c: Under<T>,
+            saved: Option<Under<T>>,
+            to: Under<T>,
+            used: (usize, usize),
+        }
+        impl<T: Float, S: Simd<T>> Visitor<T> for Tile<T, S> {
+            #[inline(always)]
+            fn function<F: Map<T> + Zip<T>>(self, f: F) {
+                let (s, n) = (self.s, self.used.1);
+                for i in 0..self.used.0 {
+                    let at = |(p, stride): Under<T>| p.wrapping_add(i * stride);
+                    let (c, to) = (at(self.c), at(self.to));
+                    // SAFETY: row i of the tile has `used.1` elements, which this task alone writes, and so have the
+                    // matrices beside C, whose rows are contiguous (`check`).
+                    unsafe {
+                        match self.saved {
+                            None => vector_loops::map(s, f, c, to, n),
+                            Some(saved) => vector_loops::zip(s, f, at(saved), c, to, n),
+                        }
                     }
-                    x = self.epilogue.activation.apply(s, x);
-                    if let Some((activation, saved)) = self.epilogue.derivative {
-                        let saved = saved.as_ptr().add((row + i) * saved.row_stride() + col + j);
-                        x = activation.times_derivative(s, s.load_masked(saved, keep), x);
-                    }
-                    s.store_masked(c, keep, x);
-                    sum = s.add(sum, x);
                 }
             }
-            if !self.sums.is_null() {
-                // SAFETY: as above.
-                unsafe { s.store_masked(self.sums.add(j), keep, sum) };
+        }
+        activation.visit(Tile {
+            s,
+            c: self.c,
+            saved,
+            to,
+            used: self.used,
+        });
+    }
+
+    /// sums <- sums + the tile's columns, row after row.
+    #[inline(always)]
+    fn add_up<S: Simd<T>>(&self, s: S) {
+        for j in (0..self.used.1).step_by(S::LANES) {
+            let keep = s.first(self.used.1 - j);
+            // SAFETY: `used.1` sums, this task's alone, and rows as above.
+            unsafe {
+                let mut sum = s.load_masked(self.sums.add(j), keep);
+                for i in 0..self.used.0 {
+                    sum = s.add(sum, s.load_masked(self.c.0.add(i * self.c.1 + j), keep));
+                }
+                s.store_masked(self.sums.add(j), keep, sum);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, Kernel, Simd, Target};
+use super::{Arithmetic, Block, Kernel, Simd, Target};
 use crate::Float;
 
 /// Proof that the CPU has AVX2 and FMA.
@@ -103,45 +103,13 @@ macro_rules! avx2 {
         bits $bits:ident, mantissa $mantissa:literal, bias $bias:literal, shl $shl:ident, shr $shr:ident, addi $addi:ident, subi $subi:ident,
         splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident
     ) => {
-        impl Simd<$t> for Avx2 {
-            const LANES: usize = $lanes;
+        impl Arithmetic<$t> for Avx2 {
             type V = $vector;
             type M = $vector;
-
             #[inline(always)]
             fn splat(self, x: $t) -> $vector {
                 // SAFETY: the token proves the features (so below, wherever nothing else is said).
                 unsafe { $splat(x) }
-            }
-            #[inline(always)]
-            unsafe fn load(self, p: *const $t) -> $vector {
-                // SAFETY: the caller vouches for the memory.
-                unsafe { $load(p) }
-            }
-            #[inline(always)]
-            unsafe fn store(self, p: *mut $t, v: $vector) {
-                // SAFETY: the caller vouches for the memory.
-                unsafe { $store(p, v) }
-            }
-            #[inline(always)]
-            unsafe fn stream(self, p: *mut $t, v: $vector) {
-                // SAFETY: the caller vouches for the memory and its alignment.
-                unsafe { $stream(p, v) }
-            }
-            #[inline(always)]
-            fn first(self, n: usize) -> $vector {
-                // SAFETY: LANES - n lies in 0..=LANES, and the table has 2 * LANES entries.
-                unsafe { $load($first.as_ptr().add($lanes - n.min($lanes)).cast()) }
-            }
-            #[inline(always)]
-            unsafe fn load_masked(self, p: *const $t, m: $vector) -> $vector {
-                // SAFETY: the caller vouches for the lanes in m; a masked load touches no other.
-                unsafe { $maskload(p, $to_int(m)) }
-            }
-            #[inline(always)]
-            unsafe fn store_masked(self, p: *mut $t, m: $vector, v: $vector) {
-                // SAFETY: the caller vouches for the lanes in m; a masked store touches no other.
-                unsafe { $maskstore(p, $to_int(m), v) }
             }
             #[inline(always)]
             fn add(self, a: $vector, b: $vector) -> $vector {
@@ -204,26 +172,6 @@ macro_rules! avx2 {
                 unsafe { $blend(b, a, m) }
             }
             #[inline(always)]
-            unsafe fn transpose(self, from: Block<$t>, to: Target<$t>) {
-                let mut rows = [<Self as Simd<$t>>::splat(self, 0.0); $lanes];
-                for i in 0..$lanes {
-                    // SAFETY: the caller vouches for the block.
-                    rows[i] = unsafe { from.load(self, i) };
-                }
-                let columns = $transpose(self, rows);
-                let keep = <Self as Simd<$t>>::first(self, to.keep);
-                for p in 0..$lanes {
-                    // SAFETY: the caller vouches for `cols` rows, whole or of the lanes in keep.
-                    unsafe {
-                        if p < from.cols.min(to.whole) {
-                            self.store(to.data.add(p * to.pitch), columns[p]);
-                        } else if p < from.cols {
-                            self.store_masked(to.data.add(p * to.pitch), keep, columns[p]);
-                        }
-                    }
-                }
-            }
-            #[inline(always)]
             fn abs(self, a: $vector) -> $vector {
                 // SAFETY: as in splat.
                 unsafe { $andnot($splat(-0.0), a) }
@@ -262,6 +210,60 @@ macro_rules! avx2 {
                         $from_int(m),
                         $sub($from_int(n), $splat(1.0 / $t::EPSILON + $bias)),
                     )
+                }
+            }
+        }
+
+        impl Simd<$t> for Avx2 {
+            const LANES: usize = $lanes;
+            #[inline(always)]
+            unsafe fn load(self, p: *const $t) -> $vector {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { $load(p) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t, v: $vector) {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { $store(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn stream(self, p: *mut $t, v: $vector) {
+                // SAFETY: the caller vouches for the memory and its alignment.
+                unsafe { $stream(p, v) }
+            }
+            #[inline(always)]
+            fn first(self, n: usize) -> $vector {
+                // SAFETY: LANES - n lies in 0..=LANES, and the table has 2 * LANES entries.
+                unsafe { $load($first.as_ptr().add($lanes - n.min($lanes)).cast()) }
+            }
+            #[inline(always)]
+            unsafe fn load_masked(self, p: *const $t, m: $vector) -> $vector {
+                // SAFETY: the caller vouches for the lanes in m; a masked load touches no other.
+                unsafe { $maskload(p, $to_int(m)) }
+            }
+            #[inline(always)]
+            unsafe fn store_masked(self, p: *mut $t, m: $vector, v: $vector) {
+                // SAFETY: the caller vouches for the lanes in m; a masked store touches no other.
+                unsafe { $maskstore(p, $to_int(m), v) }
+            }
+            #[inline(always)]
+            unsafe fn transpose(self, from: Block<$t>, to: Target<$t>) {
+                let mut rows = [<Self as Arithmetic<$t>>::splat(self, 0.0); $lanes];
+                for i in 0..$lanes {
+                    // SAFETY: the caller vouches for the block.
+                    rows[i] = unsafe { from.load(self, i) };
+                }
+                let columns = $transpose(self, rows);
+                let keep = <Self as Simd<$t>>::first(self, to.keep);
+                for p in 0..$lanes {
+                    // SAFETY: the caller vouches for `cols` rows, whole or of the lanes in keep.
+                    unsafe {
+                        if p < from.cols.min(to.whole) {
+                            self.store(to.data.add(p * to.pitch), columns[p]);
+                        } else if p < from.cols {
+                            self.store_masked(to.data.add(p * to.pitch), keep, columns[p]);
+                        }
+                    }
                 }
             }
             #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, Kernel, Simd, Target};
+use super::{Arithmetic, Block, Kernel, Simd, Target};
 use crate::Float;
 
 /// Proof that the CPU has AVX-512 F, DQ, BW and VL, and AVX2 and FMA beside them.
@@ -105,48 +105,13 @@ macro_rules! avx512 {
         bits $bits:ident, mantissa $mantissa:literal, bias $bias:literal, shl $shl:ident, shr $shr:ident, addi $addi:ident,
         splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident
     ) => {
-        impl Simd<$t> for Avx512 {
-            const LANES: usize = $lanes;
+        impl Arithmetic<$t> for Avx512 {
             type V = $vector;
             type M = $mask;
-
             #[inline(always)]
             fn splat(self, x: $t) -> $vector {
                 // SAFETY: the token proves the features (so below, wherever nothing else is said).
                 unsafe { $splat(x) }
-            }
-            #[inline(always)]
-            unsafe fn load(self, p: *const $t) -> $vector {
-                // SAFETY: the caller vouches for the memory.
-                unsafe { $load(p) }
-            }
-            #[inline(always)]
-            unsafe fn store(self, p: *mut $t, v: $vector) {
-                // SAFETY: the caller vouches for the memory.
-                unsafe { $store(p, v) }
-            }
-            #[inline(always)]
-            unsafe fn stream(self, p: *mut $t, v: $vector) {
-                // SAFETY: the caller vouches for the memory and its alignment.
-                unsafe { $stream(p, v) }
-            }
-            #[inline(always)]
-            fn first(self, n: usize) -> $mask {
-                if n >= $lanes {
-                    $mask::MAX
-                } else {
-                    ((1 as $mask) << n) - 1
-                }
-            }
-            #[inline(always)]
-            unsafe fn load_masked(self, p: *const $t, m: $mask) -> $vector {
-                // SAFETY: the caller vouches for the lanes in m; a masked load touches no other.
-                unsafe { $maskload(m, p) }
-            }
-            #[inline(always)]
-            unsafe fn store_masked(self, p: *mut $t, m: $mask, v: $vector) {
-                // SAFETY: the caller vouches for the lanes in m; a masked store touches no other.
-                unsafe { $maskstore(p, m, v) }
             }
             #[inline(always)]
             fn add(self, a: $vector, b: $vector) -> $vector {
@@ -209,26 +174,6 @@ macro_rules! avx512 {
                 unsafe { $blend(m, b, a) }
             }
             #[inline(always)]
-            unsafe fn transpose(self, from: Block<$t>, to: Target<$t>) {
-                let mut rows = [<Self as Simd<$t>>::splat(self, 0.0); $lanes];
-                for i in 0..$lanes {
-                    // SAFETY: the caller vouches for the block.
-                    rows[i] = unsafe { from.load(self, i) };
-                }
-                let columns = $transpose(self, rows);
-                let keep = <Self as Simd<$t>>::first(self, to.keep);
-                for p in 0..$lanes {
-                    // SAFETY: the caller vouches for `cols` rows, whole or of the lanes in keep.
-                    unsafe {
-                        if p < from.cols.min(to.whole) {
-                            self.store(to.data.add(p * to.pitch), columns[p]);
-                        } else if p < from.cols {
-                            self.store_masked(to.data.add(p * to.pitch), keep, columns[p]);
-                        }
-                    }
-                }
-            }
-            #[inline(always)]
             fn abs(self, a: $vector) -> $vector {
                 // SAFETY: as in splat.
                 unsafe { $andnot($splat(-0.0), a) }
@@ -261,6 +206,63 @@ macro_rules! avx512 {
                         $from_int(m),
                         $sub($from_int(n), $splat(1.0 / $t::EPSILON + $bias)),
                     )
+                }
+            }
+        }
+
+        impl Simd<$t> for Avx512 {
+            const LANES: usize = $lanes;
+            #[inline(always)]
+            unsafe fn load(self, p: *const $t) -> $vector {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { $load(p) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t, v: $vector) {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { $store(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn stream(self, p: *mut $t, v: $vector) {
+                // SAFETY: the caller vouches for the memory and its alignment.
+                unsafe { $stream(p, v) }
+            }
+            #[inline(always)]
+            fn first(self, n: usize) -> $mask {
+                if n >= $lanes {
+                    $mask::MAX
+                } else {
+                    ((1 as $mask) << n) - 1
+                }
+            }
+            #[inline(always)]
+            unsafe fn load_masked(self, p: *const $t, m: $mask) -> $vector {
+                // SAFETY: the caller vouches for the lanes in m; a masked load touches no other.
+                unsafe { $maskload(m, p) }
+            }
+            #[inline(always)]
+            unsafe fn store_masked(self, p: *mut $t, m: $mask, v: $vector) {
+                // SAFETY: the caller vouches for the lanes in m; a masked store touches no other.
+                unsafe { $maskstore(p, m, v) }
+            }
+            #[inline(always)]
+            unsafe fn transpose(self, from: Block<$t>, to: Target<$t>) {
+                let mut rows = [<Self as Arithmetic<$t>>::splat(self, 0.0); $lanes];
+                for i in 0..$lanes {
+                    // SAFETY: the caller vouches for the block.
+                    rows[i] = unsafe { from.load(self, i) };
+                }
+                let columns = $transpose(self, rows);
+                let keep = <Self as Simd<$t>>::first(self, to.keep);
+                for p in 0..$lanes {
+                    // SAFETY: the caller vouches for `cols` rows, whole or of the lanes in keep.
+                    unsafe {
+                        if p < from.cols.min(to.whole) {
+                            self.store(to.data.add(p * to.pitch), columns[p]);
+                        } else if p < from.cols {
+                            self.store_masked(to.data.add(p * to.pitch), keep, columns[p]);
+                        }
+                    }
                 }
             }
             #[inline(always)]

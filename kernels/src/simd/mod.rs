@@ -10,31 +10,79 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod pair;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
+pub(crate) use pair::Pair;
 pub use portable::Portable;
 
 use crate::Float;
 
-/// Vector operations on elements of type `T`. `self` is a token of no size.
-///
-/// Pointers need no alignment unless a method says so. Lanes are numbered in memory order.
-pub trait Simd<T: Float>: Copy + Send + Sync + 'static {
-    /// Elements in a vector.
-    const LANES: usize;
-    /// Steps of k in one turn of a product's hot loop.
-    const UNROLL: usize = 4;
+/// Arithmetic on elements of type `T`, lane by lane: all that elementwise functions need. `self` is a token of no size.
+pub trait Arithmetic<T: Float>: Copy + Send + Sync + 'static {
     /// A vector.
     type V: Copy;
     /// One bit a lane.
     type M: Copy;
-
     /// `x` in every lane.
     fn splat(self, x: T) -> Self::V;
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`: rounded once where the ISA has FMA, twice on portable.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a * b + c` rounded once on every ISA: for the few places where a product's low half matters.
+    #[inline(always)]
+    fn fused_mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        self.mul_add(a, b, c)
+    }
+    /// The larger; `b` where either is NaN or both are zero (x86's rule, kept by every ISA).
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller; `b` where either is NaN or both are zero.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Square root.
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// Nearest whole number, ties to even.
+    fn round(self, a: Self::V) -> Self::V;
+    /// `a > b`; false where either is NaN.
+    fn gt(self, a: Self::V, b: Self::V) -> Self::M;
+    /// `a == b`; false where either is NaN.
+    fn eq(self, a: Self::V, b: Self::V) -> Self::M;
+    /// `a` in the lanes of `m`, `b` elsewhere.
+    fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V;
+    /// `|a|`: the sign bit cleared, of a NaN too.
+    fn abs(self, a: Self::V) -> Self::V;
+    /// `magnitude` with the sign bit of `sign`.
+    fn copysign(self, magnitude: Self::V, sign: Self::V) -> Self::V;
+    /// `2^n` for n in -126..=127 (f64: -1022..=1023) and 0 for the n below, -127 (-1023), where `biased` is
+    /// `n + Elementary::SHIFT`, the sum that leaves n in the lowest bits. Other n and NaN give any number.
+    fn pow2(self, biased: Self::V) -> Self::V;
+    /// `a * 2^n`, rounded once, gradual underflow included, for a in 0.5..2 and any n in -150..=128 (f64: -1075..=1024);
+    /// `n` is whole, `biased` as in [`Simd::pow2`]. NaN in `a` stays NaN.
+    fn ldexp(self, a: Self::V, n: Self::V, biased: Self::V) -> Self::V;
+    /// (m, n) with `a = m * 2^n` and m in `[sqrt(1/2), sqrt(2))`, exact, for positive normal `a`. Others give any numbers.
+    fn frexp(self, a: Self::V) -> (Self::V, Self::V);
+}
+
+/// Vector operations on elements of type `T`: memory, masks, and what crosses lanes.
+///
+/// Pointers need no alignment unless a method says so. Lanes are numbered in memory order.
+pub trait Simd<T: Float>: Arithmetic<T> {
+    /// Elements in a vector.
+    const LANES: usize;
+    /// Steps of k in one turn of a product's hot loop.
+    const UNROLL: usize = 4;
+    /// Elementwise loops take two vectors side by side: see `pair.rs`.
+    const PAIRS: bool = true;
     /// `LANES` elements from `p`.
     ///
     /// # Safety
@@ -62,6 +110,37 @@ pub trait Simd<T: Float>: Copy + Send + Sync + 'static {
     /// # Safety
     /// `p` is valid for writes of the lanes in `m`.
     unsafe fn store_masked(self, p: *mut T, m: Self::M, v: Self::V);
+    /// `left` elements from `p`, `LANES` at most; zero in the other lanes.
+    ///
+    /// # Safety
+    /// `p` is valid for reads of them.
+    #[inline(always)]
+    unsafe fn load_up_to(self, p: *const T, left: usize) -> Self::V {
+        // SAFETY: the caller vouches for the memory.
+        unsafe {
+            if left >= Self::LANES {
+                self.load(p)
+            } else {
+                self.load_masked(p, self.first(left))
+            }
+        }
+    }
+    /// `left` elements to `p`, `LANES` at most. Whole vectors without a mask: on AMD a masked store of AVX2 takes as long as
+    /// a dozen plain ones.
+    ///
+    /// # Safety
+    /// `p` is valid for writes of them.
+    #[inline(always)]
+    unsafe fn store_up_to(self, p: *mut T, left: usize, v: Self::V) {
+        // SAFETY: the caller vouches for the memory.
+        unsafe {
+            if left >= Self::LANES {
+                self.store(p, v);
+            } else {
+                self.store_masked(p, self.first(left), v);
+            }
+        }
+    }
 
     /// Hint that the line at `p` is needed soon. `p` may point anywhere.
     #[inline(always)]
@@ -74,49 +153,12 @@ pub trait Simd<T: Float>: Copy + Send + Sync + 'static {
         #[cfg(not(target_arch = "x86_64"))]
         let _ = p;
     }
-
-    /// `a + b`.
-    fn add(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a - b`.
-    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a * b`.
-    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a / b`.
-    fn div(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a * b + c`: rounded once where the ISA has FMA, twice on portable.
-    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// The larger; `b` where either is NaN or both are zero (x86's rule, kept by every ISA).
-    fn max(self, a: Self::V, b: Self::V) -> Self::V;
-    /// The smaller; `b` where either is NaN or both are zero.
-    fn min(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Square root.
-    fn sqrt(self, a: Self::V) -> Self::V;
-    /// Nearest whole number, ties to even.
-    fn round(self, a: Self::V) -> Self::V;
-    /// `a > b`; false where either is NaN.
-    fn gt(self, a: Self::V, b: Self::V) -> Self::M;
-    /// `a == b`; false where either is NaN.
-    fn eq(self, a: Self::V, b: Self::V) -> Self::M;
-    /// `a` in the lanes of `m`, `b` elsewhere.
-    fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V;
     /// Transposes a block of at most `LANES` x `LANES`: element (i, p) goes from `from.data[i * from.row + p]` to
     /// `to.data[p * to.pitch + i]`, zero from `from.rows` on, row after row of `to`.
     ///
     /// # Safety
     /// `from` is valid for reads of `rows` rows of `cols` elements, `to` for writes of `cols` rows as it says.
     unsafe fn transpose(self, from: Block<T>, to: Target<T>);
-    /// `|a|`: the sign bit cleared, of a NaN too.
-    fn abs(self, a: Self::V) -> Self::V;
-    /// `magnitude` with the sign bit of `sign`.
-    fn copysign(self, magnitude: Self::V, sign: Self::V) -> Self::V;
-    /// `2^n` for n in -126..=127 (f64: -1022..=1023) and 0 for the n below, -127 (-1023), where `biased` is
-    /// `n + Elementary::SHIFT`, the sum that leaves n in the lowest bits. Other n and NaN give any number.
-    fn pow2(self, biased: Self::V) -> Self::V;
-    /// `a * 2^n`, rounded once, gradual underflow included, for a in 0.5..2 and any n in -150..=128 (f64: -1075..=1024);
-    /// `n` is whole, `biased` as in [`Simd::pow2`]. NaN in `a` stays NaN.
-    fn ldexp(self, a: Self::V, n: Self::V, biased: Self::V) -> Self::V;
-    /// (m, n) with `a = m * 2^n` and m in `[sqrt(1/2), sqrt(2))`, exact, for positive normal `a`. Others give any numbers.
-    fn frexp(self, a: Self::V) -> (Self::V, Self::V);
     /// Lane i's mask as bit i.
     fn mask_bits(self, m: Self::M) -> u32;
     /// Lane 0.

@@ -1,25 +1,115 @@
 //! Plain Rust: 16 lanes of f32, 8 of f64, so that the AVX-512 geometry runs on any machine. It multiplies, then adds:
 //! without FMA, `mul_add` would call libm for every element.
 
-use super::{Block, Simd, Target};
+use super::{Arithmetic, Block, Simd, Target};
 
 /// Needs no feature.
 #[derive(Debug, Clone, Copy)]
 pub struct Portable;
 
 macro_rules! portable {
-    ($t:ident, $lanes:literal, $bits:ident, $mantissa:literal, $bias:literal) => {
-        impl Simd<$t> for Portable {
-            const LANES: usize = $lanes;
-            /// Its sums don't fit the registers anyway, and four steps of 14 x 2 x 16 lanes take the compiler minutes.
-            const UNROLL: usize = 1;
+    ($t:ident, $lanes:literal, $bits:ident, $mantissa:literal, $bias:literal, $fused:path) => {
+        impl Arithmetic<$t> for Portable {
             type V = [$t; $lanes];
             type M = [bool; $lanes];
-
             #[inline(always)]
             fn splat(self, x: $t) -> Self::V {
                 [x; $lanes]
             }
+            #[inline(always)]
+            fn add(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] + b[i])
+            }
+            #[inline(always)]
+            fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] - b[i])
+            }
+            #[inline(always)]
+            fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] * b[i])
+            }
+            #[inline(always)]
+            fn div(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] / b[i])
+            }
+            #[inline(always)]
+            fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] * b[i] + c[i])
+            }
+            #[inline(always)]
+            fn fused_mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+                std::array::from_fn(|i| $fused(a[i], b[i], c[i]))
+            }
+            #[inline(always)]
+            fn max(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+            }
+            #[inline(always)]
+            fn min(self, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
+            }
+            #[inline(always)]
+            fn sqrt(self, a: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i].sqrt())
+            }
+            #[inline(always)]
+            fn round(self, a: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i].round_ties_even())
+            }
+            #[inline(always)]
+            fn gt(self, a: Self::V, b: Self::V) -> Self::M {
+                std::array::from_fn(|i| a[i] > b[i])
+            }
+            #[inline(always)]
+            fn eq(self, a: Self::V, b: Self::V) -> Self::M {
+                std::array::from_fn(|i| a[i] == b[i])
+            }
+            #[inline(always)]
+            fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| if m[i] { a[i] } else { b[i] })
+            }
+            #[inline(always)]
+            fn abs(self, a: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i].abs())
+            }
+            #[inline(always)]
+            fn copysign(self, magnitude: Self::V, sign: Self::V) -> Self::V {
+                std::array::from_fn(|i| magnitude[i].copysign(sign[i]))
+            }
+            #[inline(always)]
+            fn pow2(self, biased: Self::V) -> Self::V {
+                let one = (1.0 as $t).to_bits();
+                std::array::from_fn(|i| $t::from_bits((biased[i].to_bits() << $mantissa).wrapping_add(one)))
+            }
+            #[inline(always)]
+            fn ldexp(self, a: Self::V, _n: Self::V, biased: Self::V) -> Self::V {
+                // Half of n goes into a's exponent, exactly; the other half is a factor, and the product rounds once.
+                let one = (1.0 as $t).to_bits();
+                std::array::from_fn(|i| {
+                    let whole = biased[i].to_bits() << $mantissa;
+                    let half = (biased[i].to_bits() >> 1) << $mantissa;
+                    let scaled = a[i] * $t::from_bits(half.wrapping_add(one));
+                    scaled * $t::from_bits(whole.wrapping_sub(half).wrapping_add(one))
+                })
+            }
+            #[inline(always)]
+            fn frexp(self, a: Self::V) -> (Self::V, Self::V) {
+                let (one, root) = ((1.0 as $t).to_bits(), std::$t::consts::FRAC_1_SQRT_2.to_bits());
+                let whole = (1.0 as $t / $t::EPSILON).to_bits();
+                let shift = 1.0 / $t::EPSILON + $bias;
+                let raised: [$bits; $lanes] = std::array::from_fn(|i| a[i].to_bits().wrapping_add(one - root));
+                let m = std::array::from_fn(|i| $t::from_bits((raised[i] & ((1 << $mantissa) - 1)).wrapping_add(root)));
+                let n = std::array::from_fn(|i| $t::from_bits((raised[i] >> $mantissa) | whole) - shift);
+                (m, n)
+            }
+        }
+
+        impl Simd<$t> for Portable {
+            const LANES: usize = $lanes;
+            /// Its sums don't fit the registers anyway, and four steps of 14 x 2 x 16 lanes take the compiler minutes.
+            const UNROLL: usize = 1;
+            /// One vector is several registers already.
+            const PAIRS: bool = false;
             #[inline(always)]
             unsafe fn load(self, p: *const $t) -> Self::V {
                 // SAFETY: the caller vouches for the memory.
@@ -64,54 +154,6 @@ macro_rules! portable {
                 }
             }
             #[inline(always)]
-            fn add(self, a: Self::V, b: Self::V) -> Self::V {
-                std::array::from_fn(|i| a[i] + b[i])
-            }
-            #[inline(always)]
-            fn sub(self, a: Self::V, b: Self::V) -> Self::V {
-                std::array::from_fn(|i| a[i] - b[i])
-            }
-            #[inline(always)]
-            fn mul(self, a: Self::V, b: Self::V) -> Self::V {
-                std::array::from_fn(|i| a[i] * b[i])
-            }
-            #[inline(always)]
-            fn div(self, a: Self::V, b: Self::V) -> Self::V {
-                std::array::from_fn(|i| a[i] / b[i])
-            }
-            #[inline(always)]
-            fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-                std::array::from_fn(|i| a[i] * b[i] + c[i])
-            }
-            #[inline(always)]
-            fn max(self, a: Self::V, b: Self::V) -> Self::V {
-                std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
-            }
-            #[inline(always)]
-            fn min(self, a: Self::V, b: Self::V) -> Self::V {
-                std::array::from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
-            }
-            #[inline(always)]
-            fn sqrt(self, a: Self::V) -> Self::V {
-                std::array::from_fn(|i| a[i].sqrt())
-            }
-            #[inline(always)]
-            fn round(self, a: Self::V) -> Self::V {
-                std::array::from_fn(|i| a[i].round_ties_even())
-            }
-            #[inline(always)]
-            fn gt(self, a: Self::V, b: Self::V) -> Self::M {
-                std::array::from_fn(|i| a[i] > b[i])
-            }
-            #[inline(always)]
-            fn eq(self, a: Self::V, b: Self::V) -> Self::M {
-                std::array::from_fn(|i| a[i] == b[i])
-            }
-            #[inline(always)]
-            fn select(self, m: Self::M, a: Self::V, b: Self::V) -> Self::V {
-                std::array::from_fn(|i| if m[i] { a[i] } else { b[i] })
-            }
-            #[inline(always)]
             unsafe fn transpose(self, from: Block<$t>, to: Target<$t>) {
                 for p in 0..from.cols {
                     for i in 0..$lanes {
@@ -128,40 +170,6 @@ macro_rules! portable {
                         }
                     }
                 }
-            }
-            #[inline(always)]
-            fn abs(self, a: Self::V) -> Self::V {
-                std::array::from_fn(|i| a[i].abs())
-            }
-            #[inline(always)]
-            fn copysign(self, magnitude: Self::V, sign: Self::V) -> Self::V {
-                std::array::from_fn(|i| magnitude[i].copysign(sign[i]))
-            }
-            #[inline(always)]
-            fn pow2(self, biased: Self::V) -> Self::V {
-                let one = (1.0 as $t).to_bits();
-                std::array::from_fn(|i| $t::from_bits((biased[i].to_bits() << $mantissa).wrapping_add(one)))
-            }
-            #[inline(always)]
-            fn ldexp(self, a: Self::V, _n: Self::V, biased: Self::V) -> Self::V {
-                // Half of n goes into a's exponent, exactly; the other half is a factor, and the product rounds once.
-                let one = (1.0 as $t).to_bits();
-                std::array::from_fn(|i| {
-                    let whole = biased[i].to_bits() << $mantissa;
-                    let half = (biased[i].to_bits() >> 1) << $mantissa;
-                    let scaled = a[i] * $t::from_bits(half.wrapping_add(one));
-                    scaled * $t::from_bits(whole.wrapping_sub(half).wrapping_add(one))
-                })
-            }
-            #[inline(always)]
-            fn frexp(self, a: Self::V) -> (Self::V, Self::V) {
-                let (one, root) = ((1.0 as $t).to_bits(), std::$t::consts::FRAC_1_SQRT_2.to_bits());
-                let whole = (1.0 as $t / $t::EPSILON).to_bits();
-                let shift = 1.0 / $t::EPSILON + $bias;
-                let raised: [$bits; $lanes] = std::array::from_fn(|i| a[i].to_bits().wrapping_add(one - root));
-                let m = std::array::from_fn(|i| $t::from_bits((raised[i] & ((1 << $mantissa) - 1)).wrapping_add(root)));
-                let n = std::array::from_fn(|i| $t::from_bits((raised[i] >> $mantissa) | whole) - shift);
-                (m, n)
             }
             #[inline(always)]
             fn mask_bits(self, m: Self::M) -> u32 {
@@ -195,5 +203,11 @@ macro_rules! portable {
     };
 }
 
-portable!(f32, 16, u32, 23, 127.0);
-portable!(f64, 8, u64, 52, 1023.0);
+/// A product of two f32 is exact in f64; the sum may round twice, which moves it by 2^-29 of half an ulp at most.
+#[inline(always)]
+fn fused_f32(a: f32, b: f32, c: f32) -> f32 {
+    (f64::from(a) * f64::from(b) + f64::from(c)) as f32
+}
+
+portable!(f32, 16, u32, 23, 127.0, fused_f32);
+portable!(f64, 8, u64, 52, 1023.0, f64::mul_add);

@@ -6,14 +6,19 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::measure::{Body, Epoch, Progress, Record, Training};
-use crate::mlp::Event;
+use super::csv::Csv;
+use crate::data::grouped;
+use crate::measure::{Body, Epoch, Progress, Record, Table, Training, binary_bytes};
+use crate::mlp::{Event, Summary};
 
 /// What is printed while a run trains.
 pub(in crate::cli) struct Screen {
     json: bool,
     progress: Progress,
     rows: usize,
+    summary: Option<Summary>,
+    /// Where the table goes too.
+    pub(super) csv: Option<Csv>,
     /// Why stdout can't be written any more.
     pub(in crate::cli) error: Option<io::Error>,
 }
@@ -25,6 +30,8 @@ impl Screen {
             json,
             progress,
             rows,
+            summary: None,
+            csv: None,
             error: None,
         }
     }
@@ -36,6 +43,10 @@ impl Screen {
                 self.progress.set(((epoch - 1) * self.rows + rows) as u64);
                 return true;
             }
+            Event::Summary(summary) => {
+                self.summary = Some(summary.clone());
+                return true;
+            }
             Event::Note(note) => {
                 self.progress.suspend(|| eprintln!("note: {note}"));
                 return true;
@@ -43,10 +54,23 @@ impl Screen {
             Event::Started(training) => {
                 self.progress
                     .label(format!("epoch 1 of {}", setting(training, "epochs")));
-                if self.json { String::new() } else { head(training) }
+                if self.json {
+                    String::new()
+                } else {
+                    head(training, self.summary.as_ref()) + &headings(training)
+                }
             }
             Event::Epoch(epoch) => {
                 self.progress.label(format!("epoch {} done", epoch.epoch));
+                let written = self.csv.as_mut().map_or(Ok(()), |csv| csv.row(epoch));
+                if let Err(error) = written {
+                    let path = self
+                        .csv
+                        .as_ref()
+                        .map_or(String::new(), |csv| csv.path().display().to_string());
+                    self.error = Some(io::Error::new(error.kind(), format!("{path}: {error}")));
+                    return false;
+                }
                 if self.json {
                     format!("{}\n", json!(epoch))
                 } else {
@@ -59,6 +83,18 @@ impl Screen {
         self.error.is_none()
     }
 
+    /// What `--dry-run` prints.
+    pub(super) fn dry(&self, summary: &Summary, training: &Training) -> String {
+        if !self.json {
+            return head(training, Some(summary)) + "dry run: no step was taken, nothing was written\n";
+        }
+        let mut line = json!({"event": "dry-run", "layers": training.layers, "parameters": training.parameters,
+            "settings": training.settings.iter().cloned().collect::<BTreeMap<_, _>>(), "data": training.data,
+            "first_loss": training.first_loss});
+        sizes(&mut line, summary);
+        format!("{line}\n")
+    }
+
     /// The summary.
     pub(in crate::cli) fn finish(self, record: &Record, path: &Path) -> io::Result<()> {
         let Body::Training(training) = &record.body else {
@@ -66,7 +102,11 @@ impl Screen {
         };
         drop(self.progress);
         if self.json {
-            return print(&format!("{}\n", summary(record, training, path)));
+            let mut line = summary(record, training, path);
+            if let Some(summary) = &self.summary {
+                sizes(&mut line, summary);
+            }
+            return print(&format!("{line}\n"));
         }
         print(&format!(
             "{:.1} s in all; record in {}\n",
@@ -90,8 +130,8 @@ fn setting<'a>(training: &'a Training, name: &str) -> &'a str {
         .map_or("", |(_, value)| value)
 }
 
-/// What is trained on what, and the headings of the table.
-fn head(training: &Training) -> String {
+/// What is trained on what.
+fn head(training: &Training, summary: Option<&Summary>) -> String {
     let settings: Vec<String> = training
         .settings
         .iter()
@@ -100,18 +140,52 @@ fn head(training: &Training) -> String {
     let classes = training.layers.last().map_or(f64::NAN, |&classes| classes as f64);
     let threads = if training.threads == 1 { "thread" } else { "threads" };
     format!(
-        "{}\n{}, seed {}; {} parameters\n{}: {}, {} {threads}\nfirst loss {:.4}, ln {classes} = {:.4}\n\n{}",
+        "{}\n{}, seed {}; {} parameters\n{}{}: {}, {} {threads}\nfirst loss {:.4}, ln {classes} = {:.4}\n\n",
         training.data,
         settings.join(", "),
         training.seed,
         training.parameters,
+        summary.map_or(String::new(), layers),
         training.device,
         training.kernel,
         training.threads,
         training.first_loss,
         classes.ln(),
-        "epoch  train_loss  test_loss  train_acc  test_acc  seconds  samples_per_s\n",
     )
+}
+
+fn headings(training: &Training) -> String {
+    let validates = !setting(training, "validation").is_empty();
+    let validation = if validates { "  val_loss  val_acc" } else { "" };
+    format!("epoch  train_loss  test_loss  train_acc  test_acc{validation}  seconds  samples_per_s\n")
+}
+
+/// A line a layer, then what all of it takes.
+fn layers(summary: &Summary) -> String {
+    let mut table = Table::new(&["layer", "size", "then", "parameters"]);
+    for layer in &summary.layers {
+        let (inputs, outputs) = layer.size;
+        table.row(vec![
+            layer.number.to_string(),
+            format!("{inputs} -> {outputs}"),
+            layer.activation.to_owned(),
+            grouped(layer.parameters),
+        ]);
+    }
+    format!(
+        "\n{}{} of buffers; a step on {} rows is {:.1} Mflop, an epoch {} steps\n\n",
+        table.render(),
+        binary_bytes(summary.buffer_bytes),
+        grouped(summary.batch),
+        summary.step_flops as f64 / 1e6,
+        summary.epoch_steps
+    )
+}
+
+fn sizes(line: &mut serde_json::Value, summary: &Summary) {
+    line["buffer_bytes"] = json!(summary.buffer_bytes);
+    line["step_flops"] = json!(summary.step_flops);
+    line["epoch_steps"] = json!(summary.epoch_steps);
 }
 
 fn line(epoch: &Epoch) -> String {
@@ -123,10 +197,14 @@ fn line(epoch: &Epoch) -> String {
         test_acc,
         seconds,
         samples_per_s,
+        validation_loss,
+        validation_acc,
     } = epoch;
+    let validation = validation_loss.zip(*validation_acc);
+    let validation = validation.map_or(String::new(), |(loss, acc)| format!("  {loss:>8.4}  {acc:>7.4}"));
     format!(
-        "{epoch:>5}  {train_loss:>10.4}  {test_loss:>9.4}  {train_acc:>9.4}  {test_acc:>8.4}  {seconds:>7.3}  \
-         {samples_per_s:>13.0}\n"
+        "{epoch:>5}  {train_loss:>10.4}  {test_loss:>9.4}  {train_acc:>9.4}  {test_acc:>8.4}{validation}  \
+         {seconds:>7.3}  {samples_per_s:>13.0}\n"
     )
 }
 
@@ -154,6 +232,10 @@ fn summary(record: &Record, training: &Training, path: &Path) -> serde_json::Val
         summary["test_loss"] = json!(last.test_loss);
         summary["train_acc"] = json!(last.train_acc);
         summary["test_acc"] = json!(last.test_acc);
+        if let Some(loss) = last.validation_loss {
+            summary["validation_loss"] = json!(loss);
+            summary["validation_acc"] = json!(last.validation_acc);
+        }
     }
     summary
 }

@@ -84,7 +84,8 @@ impl SavedModel {
         for (l, (weights, bias)) in (1..).zip(&self.layers) {
             let layer = self.model.layer(l);
             let (inputs, outputs) = (layer.inputs, layer.outputs);
-            let place = 2 * (l - 1);
+            // Behind a hidden Linear its activation, and dropout where there is any.
+            let place = (2 + usize::from(self.model.dropout() > 0.0)) * (l - 1);
             tensors.push(Tensor {
                 name: format!("{place}.weight"),
                 shape: vec![outputs, inputs],
@@ -97,7 +98,7 @@ impl SavedModel {
             });
         }
         let about = About {
-            activation: activation_name(self.model.activation()).to_owned(),
+            activation: activation_name(self.model.activation()),
             byte_scale: self.byte_scale,
             data: self.data.clone(),
         };

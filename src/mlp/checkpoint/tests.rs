@@ -125,7 +125,7 @@ fn the_last_ones_and_the_best_stay() {
         checkpoint.state.best = (step >= 20).then_some(Best {
             step: 20,
             epoch: 1,
-            test_loss: 0.5,
+            loss: 0.5,
         });
         folder.save(&checkpoint).unwrap();
     }

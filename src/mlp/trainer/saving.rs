@@ -103,7 +103,7 @@ impl Trainer<'_> {
 
     /// What the optimizer keeps from step to step.
     fn moments(&self) -> Vec<String> {
-        let buffers = self.step.1.buffers().iter();
+        let buffers = self.steps.updated().iter();
         let kept = buffers.filter(|buffer| buffer.role == Role::OptimizerState);
         kept.map(|buffer| buffer.name.clone()).collect()
     }
@@ -149,10 +149,19 @@ impl Trainer<'_> {
         };
         for (name, here) in self.options.settings() {
             let there = state.settings.iter().find(|(known, _)| *known == name);
-            let there = there.map_or("unknown", |(_, value)| value.as_str());
-            if name != "epochs" && there != here {
+            let there = there.map_or("not given", |(_, value)| value.as_str());
+            let matters = name != "epochs" || self.options.schedule.sees_the_end();
+            if matters && there != here {
                 return Err(differs(&format!("--{name}"), there, &here));
             }
+        }
+        let here = self.options.settings();
+        let more = state
+            .settings
+            .iter()
+            .find(|(name, _)| here.iter().all(|(known, _)| known != name));
+        if let Some((name, there)) = more {
+            return Err(differs(&format!("--{name}"), there, "not given"));
         }
         let others = [
             ("--seed", state.seed.to_string(), self.options.seed.to_string()),
@@ -171,8 +180,11 @@ impl Trainer<'_> {
         }
         let mut rows = checkpoint.order.clone();
         rows.sort_unstable();
-        if !rows.iter().copied().eq(0..self.order.len() as u32) || state.rows_done > rows.len() {
-            return Err(format!("holds an order of other rows than 0..{}", self.order.len()));
+        if rows != self.rows[0] || state.rows_done > rows.len() {
+            return Err(format!(
+                "holds an order of other rows than the {} to train on",
+                self.order.len()
+            ));
         }
         if state.epochs.len() != state.epochs_done {
             return Err(format!("holds {} epochs of {}", state.epochs.len(), state.epochs_done));

@@ -367,7 +367,7 @@ fn label(op: &Op) -> String {
     match op {
         Op::Product(_) => PRODUCT.to_owned(),
         Op::AddBias { .. } => "+".to_owned(),
-        Op::Activate { activation, .. } => activation_name(*activation).to_owned(),
+        Op::Activate { activation, .. } => activation_name(*activation),
         Op::ActivateBackward { activation, .. } => format!("⊙ {}′", activation_name(*activation)),
         Op::ColumnSum { .. } => "sum of rows".to_owned(),
         Op::AddSum { .. } => "sum".to_owned(),

@@ -10,6 +10,8 @@ pub(super) struct Writer<'a> {
     pub(super) with: Lowering<'a>,
     buffers: Vec<Buffer>,
     pub(super) operations: Vec<Op>,
+    /// The model trains: dropout is at work.
+    pub(super) training: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -18,6 +20,7 @@ impl<'a> Writer<'a> {
             with,
             buffers: Vec::new(),
             operations: Vec::new(),
+            training: false,
         }
     }
 
@@ -26,6 +29,7 @@ impl<'a> Writer<'a> {
             with,
             buffers,
             operations,
+            ..
         } = self;
         Program::new(Parts {
             name: name.to_owned(),
@@ -148,6 +152,31 @@ impl<'a> Writer<'a> {
             role,
             Lifetime::Run,
         )
+    }
+
+    /// R(l): H(l) behind dropout, which is what layer l + 1 is given; H(l) itself where there is none.
+    pub(super) fn handed(&mut self, l: usize) -> BufferId {
+        if self.drops(l) {
+            self.units("r", l)
+        } else {
+            self.output(l)
+        }
+    }
+
+    /// Whether dropout is at work behind layer l.
+    pub(super) fn drops(&self, l: usize) -> bool {
+        self.training && self.with.model.dropout() > 0.0 && (1..self.with.model.depth()).contains(&l)
+    }
+
+    /// One row of targets for each row of the batch.
+    pub(super) fn targets(&mut self) -> BufferId {
+        let shape = Shape::batch(self.with.model.classes());
+        self.real("t", shape, Role::Label, Lifetime::Run)
+    }
+
+    /// What the optimizer keeps of a parameter, by a letter and the parameter's name.
+    pub(super) fn state(&mut self, letter: &str, name: &str, shape: Shape) -> BufferId {
+        self.real(format!("{letter}{name}"), shape, Role::OptimizerState, Lifetime::Kept)
     }
 
     /// H(l): what layer l hands on; X for l = 0, and Z(l) itself where nothing is applied to it.

@@ -1,0 +1,76 @@
+//! tanh and the logistic sigmoid, from exp.
+//!
+//! - tanh(x) = x + x^3 p(x^2) for |x| < 0.55 (degree 4, relative error 2^-27.9; f64: 11, 2^-63.8, fitted as in `normal.rs`),
+//!   sign(x) (1 - 2 / (exp(2 |x|) + 1)) beyond, where the quotient is below 1/2. From |x| = 10 (f64: 20) it is 1. The single form
+//!   e / (e + 2) with e = exp(2 |x|) - 1 takes as long and has 2.5 ulp.
+//! - sigmoid(x) = 1 / (1 + e) for x > 0, e / (1 + e) else, with e = exp(-|x|): neither overflows.
+//!
+//! Error, against a dense sample of all inputs: tanh f32 and f64 2 ulp, sigmoid f32 and f64 2 ulp (denormal results too).
+//! tanh(+-inf) = +-1, tanh(+-0) = +-0, sigmoid(-inf) = 0, sigmoid(inf) = 1, NaN stays NaN, denormal x: tanh(x) = x, sigmoid(x) = 1/2.
+//!
+//! Reference: N. Beebe, *The Mathematical-Function Computation Handbook*, 2017, ch. 12.
+
+use super::{exp_negative, exp_plus_one, polynomial};
+use crate::Float;
+use crate::simd::Arithmetic;
+
+pub(super) const NEAR_F32: &[f32] = &[-0.333_333_3, 0.133_331_1, -0.053_909_138, 0.021_308_126, -0.006_608_394];
+
+pub(super) const NEAR_F64: &[f64] = &[
+    -0.3333333333333333,
+    0.1333333333333331,
+    -0.053968253968218756,
+    0.0218694885340115,
+    -0.008863235461802276,
+    0.0035921267521626275,
+    -0.001455818945072672,
+    0.0005899044421585214,
+    -0.00023846958457855117,
+    9.454407572917798e-05,
+    -3.371123906160044e-05,
+    7.868792499330893e-06,
+];
+
+/// tanh(x).
+#[inline(always)]
+pub(crate) fn tanh<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> S::V {
+    let one = s.splat(T::ONE);
+    let square = s.mul(x, x);
+    let near = s.mul_add(s.mul(square, polynomial(s, square, T::TANH)), x, x);
+    // min gives its second operand where one is NaN.
+    let magnitude = s.abs(x);
+    let bounded = s.min(s.splat(T::TANH_ONE), magnitude);
+    let far = s.div(s.splat(T::from_f64(2.0)), exp_plus_one(s, s.add(bounded, bounded)));
+    let far = s.sub(one, far);
+    s.copysign(s.select(s.gt(s.splat(T::from_f64(0.55)), magnitude), near, far), x)
+}
+
+/// (x > 0, exp(-|x|)).
+#[inline(always)]
+fn halves<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> (S::M, S::V) {
+    let zero = s.splat(T::ZERO);
+    (s.gt(x, zero), exp_negative(s, s.sub(zero, s.abs(x))))
+}
+
+/// 1 / (1 + exp(-x)).
+#[inline(always)]
+pub(crate) fn sigmoid<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> S::V {
+    let (positive, e) = halves(s, x);
+    over_one_plus(s, s.select(positive, s.splat(T::ONE), e), e)
+}
+
+/// x sigmoid(z).
+#[inline(always)]
+pub(crate) fn times_sigmoid<T: Float, S: Arithmetic<T>>(s: S, x: S::V, z: S::V) -> S::V {
+    let (positive, e) = halves(s, z);
+    over_one_plus(s, s.select(positive, x, s.mul(x, e)), e)
+}
+
+/// a / (1 + e) for e in [0, 1].
+#[inline(always)]
+fn over_one_plus<T: Float, S: Arithmetic<T>>(s: S, a: S::V, e: S::V) -> S::V {
+    let q = s.div(a, s.add(e, s.splat(T::ONE)));
+    // a - q (1 + e), in which 1 + e is not rounded, over 3/4 for 1 + e in 1..2: a correction of an ulp needs no better.
+    let left = s.sub(s.sub(a, q), s.mul(q, e));
+    s.mul_add(left, s.splat(T::from_f64(0.75)), q)
+}
