@@ -341,6 +341,8 @@ pub struct Stream {
     pub interval_gbps: (f64, f64),
     /// GB/s with the lines that plain stores read first.
     pub with_allocation_gbps: f64,
+    /// Fewer than three slices were left undisturbed: these are all of them, and no roof.
+    pub disturbed: bool,
     /// Nanoseconds a slice.
     pub samples_ns: Vec<f64>,
     /// Bytes of a slice, as STREAM counts.

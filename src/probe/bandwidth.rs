@@ -173,8 +173,9 @@ fn one_case(
                 quiet.push(ns);
             }
         }
-        // On a busy machine all rounds may be disturbed; the grade tells how many were.
-        let samples = if quiet.len() >= 3 { quiet } else { all };
+        // On a busy machine all rounds may be disturbed.
+        let disturbed = quiet.len() < 3.min(all.len());
+        let samples = if disturbed { all } else { quiet };
         let Ok(ordered) = Ordered::new(&samples) else { continue };
         let moved = (elements * cpus.len()) as f64;
         let rate = |ns: f64, bytes: u64| moved * bytes as f64 / ns.max(1.0);
@@ -190,6 +191,7 @@ fn one_case(
                 ordered.median(),
                 if non_temporal { op.bytes() } else { op.bytes_allocated() },
             ),
+            disturbed,
             samples_ns: samples,
             slice_bytes: moved as u64 * op.bytes(),
         });

@@ -132,7 +132,7 @@ pub fn roofs(bandwidth: &Bandwidth, levels: &[Level]) -> Vec<Roof> {
             let rows = bandwidth
                 .streams
                 .iter()
-                .filter(|row| row.threads == threads && inside(row.bytes));
+                .filter(|row| row.threads == threads && !row.disturbed && inside(row.bytes));
             let best = rows.max_by(|a, b| a.gbps.total_cmp(&b.gbps));
             roofs.extend(best.map(|row| Roof {
                 level,
@@ -320,6 +320,7 @@ mod tests {
             gbps,
             interval_gbps: (gbps, gbps),
             with_allocation_gbps: gbps,
+            disturbed: false,
             samples_ns: vec![],
             slice_bytes: 0,
         }

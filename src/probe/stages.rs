@@ -163,7 +163,7 @@ fn empty(topology: Topology, options: &Options) -> Probe {
     Probe {
         topology,
         bus: bus::parse(Vec::new()),
-        gpu: Fact::unknown("this version has no CUDA backend, so no GPU memory is probed"),
+        gpu: Fact::unknown("the CUDA backend is not built yet, so no GPU memory is probed"),
         clock_ghz: Fact::unknown("not measured"),
         grade: grade::none(),
         latency: Fact::unknown(skipped(Stage::Latency)),

@@ -44,15 +44,12 @@ impl Tree {
 /// This machine's.
 pub fn read(machine: &Machine) -> Topology {
     let mut topology = read_in(Path::new("/"), &pin::allowed(), machine);
-    if let Some(first) = topology.caches.first().map(|_| topology.cpus[0].cpu) {
+    if let Some(first) = topology.cpus.first() {
         // CPUID answers for the CPU that runs it.
-        let (claimed, pinned) = pin::on_cpu(first, cpuid::data_caches);
+        let claimed = pin::on_cpu(first.cpu, cpuid::data_caches).0;
         for cache in &mut topology.caches {
             let bytes = claimed.iter().find(|(level, _)| *level == cache.level);
             cache.cpuid_bytes = Fact::of(bytes.map(|(_, bytes)| *bytes), "CPUID", "CPUID tells no such cache");
-        }
-        if let Err(why) = pinned {
-            topology.pinning = Fact::known(false, why);
         }
     }
     let refused = topology.cpus.iter().find_map(|cpu| pin::on_cpu(cpu.cpu, || ()).1.err());

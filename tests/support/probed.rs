@@ -88,6 +88,7 @@ fn bandwidth() -> Bandwidth {
                 gbps,
                 interval_gbps: (0.97 * gbps, 1.03 * gbps),
                 with_allocation_gbps: 1.5 * gbps,
+                disturbed: false,
                 samples_ns: vec![1e6; 5],
                 slice_bytes: 1 << 20,
             }
@@ -205,7 +206,7 @@ pub fn probe() -> Probe {
             },
             "chases on one pinned thread",
         ),
-        tlb: Fact::known(curve("tlb", "one line a page", 1.0), "chases"),
+        tlb: Fact::known(tlb(), "chases"),
         parallelism: Fact::known(
             vec![Chains {
                 chains: 1,
@@ -236,4 +237,12 @@ pub fn probe() -> Probe {
         roofline: Fact::known(roofline(), "kernels"),
         notes: vec![],
     }
+}
+
+/// Its sizes are pages.
+fn tlb() -> Curve {
+    let mut curve = curve("tlb", "one line a page", 1.0);
+    curve.points.iter_mut().for_each(|point| point.size /= 1024);
+    curve.knees = vec![knee(64.0, 1.1, 4.2), knee(2048.0, 4.2, 90.0)];
+    curve
 }

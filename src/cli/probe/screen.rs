@@ -273,7 +273,9 @@ fn bandwidth(found: &Bandwidth) -> String {
                 let row = rows
                     .iter()
                     .find(|row| row.kernel == kernel && row.non_temporal == non_temporal && row.bytes == bytes);
-                cells.push(row.map_or("-".to_owned(), |row| format!("{:.1}", row.gbps)));
+                cells.push(row.map_or("-".to_owned(), |row| {
+                    format!("{:.1}{}", row.gbps, if row.disturbed { "~" } else { "" })
+                }));
             }
             table.row(cells);
         }
@@ -283,6 +285,9 @@ fn bandwidth(found: &Bandwidth) -> String {
             found.isa,
             table.render()
         );
+    }
+    if found.streams.iter().any(|row| row.disturbed) {
+        text += "~ fewer than three slices were left undisturbed\n";
     }
     for row in &found.allocation {
         let (low, high) = row.interval;

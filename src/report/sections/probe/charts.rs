@@ -89,11 +89,12 @@ fn curves(latency: &Latency, edges: Vec<Edge>) -> Chart {
 }
 
 fn pages(curve: &Curve) -> Chart {
-    let knees = curve.knees.iter().map(|knee| Edge {
+    // Names take turns at top and foot: neighbours may be an octave apart.
+    let knees = curve.knees.iter().enumerate().map(|(number, knee)| Edge {
         label: "knee".to_owned(),
-        name: String::new(),
+        name: format!("{:.0}", knee.size),
         x: knee.size,
-        at_foot: true,
+        at_foot: number % 2 == 1,
     });
     Chart {
         title: "One line a page".to_owned(),

@@ -298,7 +298,11 @@ fn bandwidth(found: &Bandwidth) -> Vec<Table> {
             fixed(row.gbps, 2),
             format!("{} to {}", fixed(row.interval_gbps.0, 2), fixed(row.interval_gbps.1, 2)),
             fixed(row.with_allocation_gbps, 2),
-            row.samples_ns.len().to_string(),
+            format!(
+                "{}{}",
+                row.samples_ns.len(),
+                if row.disturbed { ", disturbed" } else { "" }
+            ),
         ]
     };
     let head = vec![
