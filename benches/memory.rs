@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)] // criterion's macros write public functions; a bench may panic
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rand::SeedableRng;
@@ -14,6 +15,7 @@ use tilelab_kernels::Isa;
 const SIZES: [usize; 4] = [16 << 10, 256 << 10, 4 << 20, 64 << 20];
 
 fn latency(c: &mut Criterion) {
+    eprintln!("memory: about a minute and a half");
     let mut group = c.benchmark_group("chase");
     for bytes in SIZES {
         let mut memory = Mapping::new(bytes, Pages::Huge).unwrap();
@@ -53,5 +55,12 @@ fn bandwidth(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, latency, bandwidth);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(800));
+    targets = latency, bandwidth
+}
 criterion_main!(benches);

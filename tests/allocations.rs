@@ -80,7 +80,7 @@ fn check(widths: &[usize], rows: usize, threads: usize) {
         session
             .write(
                 &weights_name(l),
-                &Init::default().weights(1, l, layer.inputs * layer.outputs),
+                &Init::default().weights(1, l, (layer.inputs, layer.outputs)),
             )
             .unwrap();
     }

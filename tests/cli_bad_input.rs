@@ -36,8 +36,11 @@ const WRONG: &[(&[&str], &[&str])] = &[
     (&["--init", "xavier"], &["xavier", "--init", "normal:SIGMA"]),
     (&["--init", "normal:-1"], &["normal:-1", "--init", "normal:0.01"]),
     (&["--init", "normal"], &["normal", "--init", "normal:0.01"]),
-    (&["--activation", "gelu"], &["gelu", "--activation", "relu, identity"]),
-    (&["--optimizer", "adam"], &["adam", "--optimizer", "sgd"]),
+    (&["--activation", "mish"], &["mish", "--activation", "relu, identity"]),
+    (&["--optimizer", "lion"], &["lion", "--optimizer", "sgd"]),
+    (&["--loss", "hinge"], &["hinge", "--loss", "cross-entropy"]),
+    (&["--dropout", "1"], &["--dropout 1", "below 1"]),
+    (&["--bias", "nan"], &["--bias", "finite"]),
     (&["--device", "gpu"], &["gpu", "--device", "cpu, baseline, reference"]),
     (
         &["--device", "cuda:0"],

@@ -56,6 +56,18 @@ pub struct Setting {
     operands: Operands,
 }
 
+impl Setting {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is multiplied.
+    pub fn operands(&self) -> &Operands {
+        &self.operands
+    }
+}
+
 /// Every setting of a group round `size`, its base first.
 pub fn settings(group: Group, size: usize, naive: bool, seed: u64) -> Vec<Setting> {
     let plain = |row, offset_bytes| Layout { row, offset_bytes };

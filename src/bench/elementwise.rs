@@ -58,7 +58,7 @@ impl Function {
     ];
 
     /// y <- this of x, on our kernels.
-    fn ours(self, ctx: &Context, input: &Input, y: &mut [f32], losses: &mut [f32]) {
+    pub fn ours(self, ctx: &Context, input: &Input, y: &mut [f32], losses: &mut [f32]) {
         let (rows, cols) = (input.rows, input.cols);
         let done = match self {
             Self::Activate(activation) => ctx.activate(activation, &input.x, y),
@@ -112,7 +112,7 @@ impl Function {
 
     /// The largest error of rows `from..to` of y over its bound; NaN if anything is. A few ulp for elementwise functions, and what a sum of
     /// n rounds for rows: derived in the kernels' headers, doubled for the plain loops.
-    fn error_over_bound(self, input: &Input, y: &[f32], (from, to): (usize, usize)) -> f64 {
+    pub fn error_over_bound(self, input: &Input, y: &[f32], (from, to): (usize, usize)) -> f64 {
         let part = from * input.cols..to * input.cols;
         let (x, y) = (&input.x[part.clone()], &y[part]);
         let Ok(matrix) = MatRef::row_major(x, to - from, input.cols) else {

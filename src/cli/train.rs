@@ -46,9 +46,12 @@ pub struct Args {
     /// Weight of the L2 regularisation, on weights and not on biases
     #[arg(long, default_value = "0", value_parser = zero_or_above, allow_hyphen_values = true)]
     l2: f64,
-    /// Distribution of the first weights: normal:SIGMA
+    /// Distribution of the first weights: normal:SIGMA, uniform:LIMIT, constant:C, zeros, xavier-uniform, xavier-normal, he-uniform, he-normal, torch
     #[arg(long, default_value = "normal:0.01", allow_hyphen_values = true)]
     init: Init,
+    /// What all biases begin with; without it 0, or what --init torch says
+    #[arg(long, value_name = "B", allow_hyphen_values = true)]
+    bias: Option<f64>,
     /// What follows each hidden layer: relu, identity, sigmoid, tanh, gelu, gelu-tanh, leaky-relu:SLOPE, elu:ALPHA, swish:BETA
     #[arg(long, default_value = "relu", value_parser = activation_by_name)]
     activation: Activation,
@@ -128,6 +131,7 @@ impl Args {
             layers: self.layers.0.clone(),
             activation: self.activation,
             init: self.init,
+            bias: self.bias,
             optimizer: self.optimizer,
             loss: self.loss,
             dropout: self.dropout,

@@ -18,6 +18,8 @@ pub struct TrainOptions {
     pub activation: Activation,
     /// Distribution of the weights before training.
     pub init: Init,
+    /// What all biases begin with; without it what `init` says, which is 0 but for PyTorch's.
+    pub bias: Option<f64>,
     /// Rule of an update.
     pub optimizer: Optimizer,
     /// What is minimised.
@@ -64,6 +66,7 @@ impl Default for TrainOptions {
             layers: vec![784, 256, 10],
             activation: Activation::Relu,
             init: Init::default(),
+            bias: None,
             optimizer: Optimizer::Sgd,
             loss: Loss::default(),
             dropout: 0.0,
@@ -104,6 +107,9 @@ impl TrainOptions {
                 "--l2 {}: it must be a finite number of at least 0, such as 0.001",
                 self.l2
             ));
+        }
+        if let Some(bias) = self.bias.filter(|bias| !bias.is_finite()) {
+            return Err(format!("--bias {bias}: it must be a finite number, such as 0.01"));
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(format!(
@@ -189,6 +195,7 @@ impl TrainOptions {
         // Those that a run can do without are named where it does not.
         let more = [
             (self.loss != Loss::default()).then(|| ("loss", self.loss.to_string())),
+            self.bias.map(|bias| ("bias", number(bias))),
             (self.dropout > 0.0).then(|| ("dropout", number(self.dropout))),
             (self.float == Element::F64).then(|| ("dtype", "f64".to_owned())),
             (self.schedule != Schedule::Constant).then(|| ("schedule", self.schedule.to_string())),

@@ -11,6 +11,11 @@ pub enum Purpose {
         /// Which.
         layer: usize,
     },
+    /// The first biases of a layer, counted from 1.
+    Biases {
+        /// Which.
+        layer: usize,
+    },
     /// Which rows are held back to validate on.
     Validation,
     /// The order of the rows in an epoch, counted from 1.
@@ -27,6 +32,7 @@ pub fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Weights { layer } => (1, layer),
         Purpose::Order { epoch } => (2, epoch),
         Purpose::Validation => (3, 0),
+        Purpose::Biases { layer } => (4, layer),
     };
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream((kind << 32) | (index as u64 & 0xffff_ffff));

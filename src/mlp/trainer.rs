@@ -125,15 +125,18 @@ impl<'a> Trainer<'a> {
         Ok(trainer)
     }
 
-    /// Weights from the init; biases stay at 0.
+    /// Weights and biases from the init; biases from the options where they say.
     fn set_first_weights(&mut self) -> Result<(), TrainError> {
+        let (init, seed) = (self.options.init, self.options.seed);
         for l in 1..=self.model.depth() {
             let layer = self.model.layer(l);
-            let weights = self
-                .options
-                .init
-                .weights(self.options.seed, l, layer.inputs * layer.outputs);
-            self.session.write(&weights_name(l), &weights)?;
+            let sizes = (layer.inputs, layer.outputs);
+            self.session.write(&weights_name(l), &init.weights(seed, l, sizes))?;
+            let biases = match self.options.bias {
+                Some(value) => vec![value; layer.outputs],
+                None => init.biases(seed, l, sizes),
+            };
+            self.session.write(&bias_name(l), &biases)?;
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ pub(super) fn args(rows: usize) -> StepArgs {
 pub(super) fn parameters(model: &Model) -> Vec<(String, Vec<f64>)> {
     let layer = |l: usize| {
         let layer = model.layer(l);
-        let weights = Init::Normal { sigma: 0.3 }.weights(5, l, layer.inputs * layer.outputs);
+        let weights = Init::Normal { sigma: 0.3 }.weights(5, l, (layer.inputs, layer.outputs));
         let weights = weights.iter().map(|&w| f64::from(w as f32)).collect();
         [
             (weights_name(l), weights),

@@ -181,9 +181,9 @@ fn compare(way: &TrainOptions, device: Device) {
         ..way.clone()
     };
     let mut hand = Hand {
-        w1: rows_of(&init.weights(11, 1, 30 * HIDDEN), HIDDEN),
+        w1: rows_of(&init.weights(11, 1, (30, HIDDEN)), HIDDEN),
         b1: vec![0.0; HIDDEN],
-        w2: rows_of(&init.weights(11, 2, HIDDEN * 4), 4),
+        w2: rows_of(&init.weights(11, 2, (HIDDEN, 4)), 4),
         b2: vec![0.0; 4],
         norms: Vec::new(),
     };

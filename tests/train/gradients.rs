@@ -31,13 +31,13 @@ impl Checked {
             let layer = model.layer(l);
             let init = Init::Normal { sigma: 0.5 };
             session
-                .write(&weights_name(l), &init.weights(3, l, layer.inputs * layer.outputs))
+                .write(&weights_name(l), &init.weights(3, l, (layer.inputs, layer.outputs)))
                 .unwrap();
             session
-                .write(&bias_name(l), &init.weights(4, l, layer.outputs))
+                .write(&bias_name(l), &init.weights(4, l, (1, layer.outputs)))
                 .unwrap();
         }
-        let values = Init::Normal { sigma: 1.0 }.weights(5, 1, ROWS * WIDTHS[0]);
+        let values = Init::Normal { sigma: 1.0 }.weights(5, 1, (ROWS, WIDTHS[0]));
         let labels = (0..ROWS).map(|i| (i % model.labels().min(3)) as u8).collect();
         Self {
             session,

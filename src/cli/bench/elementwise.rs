@@ -132,6 +132,7 @@ fn run(args: &Args, name: &str, title: &str, mut cases: Vec<Case>) -> anyhow::Re
     };
     let parked = contexts.clone();
     let mut contest = Contest::new(options, threads, recording.started(), bench::fma_probe(&contexts[0]))
+        .cache_probe(bench::cache_probe(&machine))
         .settle(|| parked.iter().for_each(Context::park))
         .progress(|kept, wanted| {
             progress.set(done + u64::from(kept));
