@@ -70,7 +70,7 @@ fn what_cannot_be_is_one_line_and_exit_2() {
 #[test]
 fn elementwise_and_updates_give_a_case_a_line() {
     for (args, cases) in [
-        (&["bench", "elementwise", "--only", "tanh 1024"][..], 1),
+        (&["bench", "elementwise", "--only", "sigmoid 1024"][..], 1),
         (&["bench", "update", "--only", "203530"], 3),
     ] {
         let output = tilelab(&[args, &["--rounds", "1", "--json", "--all-isas"]].concat());

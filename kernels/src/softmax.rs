@@ -6,7 +6,7 @@
 //! # Passes over a row
 //! First M, then exp(x_j - M), summed, and stored for softmax, then y. A row of up to some thousand elements stays in L1
 //! between them, so that memory is read once and written once. Where y is stored past the caches it can't keep the
-//! exponentials, and they are computed twice: the same numbers, so the same bits.
+//! exponentials: they stay on the stack up to [`ROOM`] of them, and are computed twice beyond. The same numbers, so the same bits.
 //!
 //! # What happens at
 //! - exp(x_j - M) below 2^-126.5 (f64: 2^-1022.5): 0 in the sum and in y.
@@ -18,11 +18,16 @@
 //! implementation), the sum and the product. The sum adds at most 4 vectors' chains and then pairs, so that its relative error stays
 //! below (n / (4 LANES) + 6) eps / 2.
 
+use std::mem::MaybeUninit;
+
 use crate::elementary::{exp_nonpositive, log};
 use crate::elementwise::{self, Rows, length, over_rows};
 use crate::simd::{Arithmetic, Kernel, Simd};
 use crate::vector_loops::{self, Map};
 use crate::{Context, Float, MatMut, MatRef, ShapeError};
+
+/// Longest row whose exponentials are kept on the stack while its output goes past the caches.
+const ROOM: usize = 4096;
 
 /// exp(x - shift), for shift >= x.
 #[derive(Clone, Copy)]
@@ -90,12 +95,17 @@ impl<T: Float> Kernel<T> for Softmax<T> {
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
         let n = self.x.cols;
+        let mut room = [MaybeUninit::<T>::uninit(); ROOM];
         for i in self.first..self.first + self.count {
             // SAFETY: both matrices have row i with n elements, and no other task has it.
             unsafe {
                 let (x, y) = (self.x.row(i), self.y.row(i));
                 let top = vector_loops::largest(s, x, n);
-                if self.streaming {
+                if self.streaming && n <= ROOM {
+                    let room = room.as_mut_ptr().cast::<T>();
+                    let sum = vector_loops::sum_of(s, ExpBelow(top), x, Some(room), n);
+                    vector_loops::map_streaming(s, Times(divide(s, T::ONE, sum)), room, y, n);
+                } else if self.streaming {
                     let sum = vector_loops::sum_of(s, ExpBelow(top), x, None, n);
                     vector_loops::map_streaming(s, TimesExpBelow(divide(s, T::ONE, sum), top), x, y, n);
                 } else {

@@ -190,3 +190,31 @@ fn shapes_that_do_not_fit_are_refused() {
     assert!(matches!(columns, Err(ShapeError::ColumnStride { col_stride: 4, .. })));
     assert!(ctx.logsumexp(a, &mut y[..2]).is_err());
 }
+
+/// Outputs beyond the size from which stores go past the caches, in rows that fit the stack and in longer ones: the same bits as row by
+/// row.
+#[test]
+fn streamed_outputs_have_the_same_bits() {
+    for (rows, cols) in [(2100, 4096), (1700, 5001)] {
+        let x = Random(5).fill::<f32>(rows * cols, -8.0, 8.0);
+        for ctx in contexts() {
+            let mut whole = vec![9.0f32; rows * cols];
+            let matrix = |data| MatRef::row_major(data, rows, cols).unwrap();
+            ctx.softmax(matrix(&x), MatMut::row_major(&mut whole, rows, cols).unwrap())
+                .unwrap();
+            let mut logs = vec![9.0f32; rows * cols];
+            ctx.log_softmax(matrix(&x), MatMut::row_major(&mut logs, rows, cols).unwrap())
+                .unwrap();
+            for i in (0..rows).step_by(97) {
+                let row = &x[i * cols..][..cols];
+                let (mut one, mut log) = (vec![0.0f32; cols], vec![0.0f32; cols]);
+                let row = MatRef::row_major(row, 1, cols).unwrap();
+                ctx.softmax(row, MatMut::row_major(&mut one, 1, cols).unwrap()).unwrap();
+                ctx.log_softmax(row, MatMut::row_major(&mut log, 1, cols).unwrap())
+                    .unwrap();
+                assert!(whole[i * cols..][..cols] == one, "{} row {i} of {cols}", ctx.isa());
+                assert!(logs[i * cols..][..cols] == log, "{} row {i} of {cols}", ctx.isa());
+            }
+        }
+    }
+}

@@ -69,8 +69,10 @@ pub(crate) fn times_sigmoid<T: Float, S: Arithmetic<T>>(s: S, x: S::V, z: S::V) 
 /// a / (1 + e) for e in [0, 1].
 #[inline(always)]
 fn over_one_plus<T: Float, S: Arithmetic<T>>(s: S, a: S::V, e: S::V) -> S::V {
-    let q = s.div(a, s.add(e, s.splat(T::ONE)));
-    // a - q (1 + e), in which 1 + e is not rounded, over 3/4 for 1 + e in 1..2: a correction of an ulp needs no better.
-    let left = s.sub(s.sub(a, q), s.mul(q, e));
-    s.mul_add(left, s.splat(T::from_f64(0.75)), q)
+    let one = s.splat(T::ONE);
+    let d = s.add(e, one);
+    let q = s.div(a, d);
+    // What d lacks of 1 + e, exactly: a / (d + lost) = q - q lost / d, and d is 1 where lost matters most.
+    let lost = s.sub(e, s.sub(d, one));
+    s.sub(q, s.mul(q, lost))
 }
