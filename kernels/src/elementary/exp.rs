@@ -83,13 +83,13 @@ fn exp_bounded<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> S::V {
     s.ldexp(near_one(s, r), n, biased)
 }
 
-/// exp(x) + 1 for x from 0 to 60, or NaN. ln 2 is taken in one piece: n of it are wrong by n 2^-26 of an ulp of 1 (f64: 2^-55), which
-/// is little beside exp(x) for n of any size.
+/// (r, 2^n) for x from 0 to 60, or NaN. ln 2 is taken in one piece: n of it are wrong by n 2^-29 (f64: n 2^-55), which is little beside the
+/// 1 / (exp(x) + 1) that this is for, for n of any size.
 #[inline(always)]
-pub(crate) fn exp_plus_one<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> S::V {
+pub(crate) fn reduce_roughly<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> (S::V, S::V) {
     let (n, biased) = exponent(s, x);
     let r = s.mul_add(n, s.splat(T::from_f64(-std::f64::consts::LN_2)), x);
-    s.mul_add(near_one(s, r), s.pow2(biased), s.splat(T::ONE))
+    (r, s.pow2(biased))
 }
 
 /// exp(x) for x <= 0, with every result below 2^-126.5 (f64: 2^-1022.5) flushed to 0: the terms of a softmax, relative to its

@@ -2,7 +2,7 @@
 //!
 //! | function | method | file |
 //! |---|---|---|
-//! | `exp`, `exp_negative`, `exp_nonpositive`, `exp_of_product`, `exp_minus_one`, `exp_plus_one` | x = n ln 2 + r, then a minimax polynomial in r | `exp.rs` |
+//! | `exp`, `exp_negative`, `exp_nonpositive`, `exp_of_product`, `exp_minus_one`, `reduce_roughly` | x = n ln 2 + r, then a minimax polynomial in r | `exp.rs` |
 //! | `log`, `log_one_plus` | x = 2^n (1 + f), then a minimax polynomial (f32) or rational form (f64) in f | `log.rs` |
 //! | `tanh`, `sigmoid` | quotients with exp; near 0 a polynomial | `tanh.rs` |
 //! | `erf`, `gelu` in both forms, their derivatives | exp times a rational function | `normal.rs` |
@@ -15,7 +15,7 @@ mod log;
 mod normal;
 mod tanh;
 
-pub(crate) use exp::{exp, exp_minus_one, exp_negative, exp_nonpositive, exp_of_product, exp_plus_one};
+pub(crate) use exp::{exp, exp_minus_one, exp_negative, exp_nonpositive, exp_of_product, reduce_roughly};
 pub(crate) use log::{log, log_one_plus};
 pub(crate) use normal::{erf, gelu, gelu_derivative, gelu_tanh, gelu_tanh_derivative};
 pub(crate) use tanh::{sigmoid, tanh, times_sigmoid};

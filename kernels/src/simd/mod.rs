@@ -67,7 +67,7 @@ pub trait Arithmetic<T: Float>: Copy + Send + Sync + 'static {
     /// `n + Elementary::SHIFT`, the sum that leaves n in the lowest bits. Other n and NaN give any number.
     fn pow2(self, biased: Self::V) -> Self::V;
     /// `a * 2^n`, rounded once, gradual underflow included, for a in 0.5..2 and any n in -150..=128 (f64: -1075..=1024);
-    /// `n` is whole, `biased` as in [`Simd::pow2`]. NaN in `a` stays NaN.
+    /// `n` is whole, `biased` as in [`Arithmetic::pow2`]. NaN in `a` stays NaN.
     fn ldexp(self, a: Self::V, n: Self::V, biased: Self::V) -> Self::V;
     /// (m, n) with `a = m * 2^n` and m in `[sqrt(1/2), sqrt(2))`, exact, for positive normal `a`. Others give any numbers.
     fn frexp(self, a: Self::V) -> (Self::V, Self::V);
@@ -172,7 +172,7 @@ pub trait Simd<T: Float>: Arithmetic<T> {
     fn fence(self);
     /// The sum of all lanes, in one fixed order.
     fn sum(self, a: Self::V) -> T;
-    /// The largest lane, by the rule of [`Simd::max`].
+    /// The largest lane, by the rule of [`Arithmetic::max`].
     fn largest(self, a: Self::V) -> T;
 }
 
