@@ -172,6 +172,64 @@ fn an_interrupted_run_exits_130() {
     }
 }
 
+/// The event file, read by the format's own rules: every CRC holds, steps are the epochs, figures those of the table.
+#[test]
+fn tensorboard_reads_the_table() {
+    let folder = folder();
+    let output = run(
+        folder.path(),
+        &[&ARGS[..], &["--tensorboard", "board", "--csv", "table.csv"]].concat(),
+    );
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let file = std::fs::read(folder.path().join("board/events.out.tfevents.0000000000.tilelab")).unwrap();
+    let masked = |data: &[u8]| {
+        crc32c::crc32c(data)
+            .rotate_right(15)
+            .wrapping_add(0xa282_ead8)
+            .to_le_bytes()
+    };
+    let (mut rest, mut events) = (&file[..], Vec::new());
+    while !rest.is_empty() {
+        let length = usize::try_from(u64::from_le_bytes(rest[..8].try_into().unwrap())).unwrap();
+        let data = &rest[12..12 + length];
+        assert_eq!(
+            (masked(&rest[..8]), masked(data)),
+            (
+                rest[8..12].try_into().unwrap(),
+                rest[12 + length..16 + length].try_into().unwrap()
+            )
+        );
+        events.push(data);
+        rest = &rest[16 + length..];
+    }
+    let csv = std::fs::read_to_string(folder.path().join("table.csv")).unwrap();
+    let rows: Vec<&str> = csv.lines().skip(1).collect();
+    assert!(events[0].ends_with(b"brain.Event:2") && events.len() == 1 + rows.len());
+    for (number, (event, row)) in (1u8..).zip(events[1..].iter().zip(rows)) {
+        // Wall time, then the step.
+        assert_eq!(event[9..11], [0x10, number]);
+        let cells: Vec<&str> = row.split(',').collect();
+        for (tag, cell) in [
+            ("loss/train", 1),
+            ("loss/test", 2),
+            ("accuracy/train", 3),
+            ("accuracy/test", 4),
+        ] {
+            let at = event
+                .windows(tag.len())
+                .position(|part| part == tag.as_bytes())
+                .unwrap()
+                + tag.len();
+            let figure = f32::from_le_bytes(event[at + 1..at + 5].try_into().unwrap());
+            assert_eq!(
+                (event[at], figure),
+                (0x15, cells[cell].parse::<f64>().unwrap() as f32),
+                "{tag}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_summary_a_dry_run_and_the_csv() {
     let folder = folder();

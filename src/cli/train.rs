@@ -1,6 +1,7 @@
 //! `tilelab train`: flags to options, outcomes to exit codes. What it prints lies in [`screen`].
 
 mod csv;
+mod events;
 mod screen;
 
 use std::io;
@@ -15,6 +16,7 @@ use signal_hook::flag;
 use tilelab_kernels::{Activation, Threads};
 
 use self::csv::Csv;
+use self::events::Events;
 pub(super) use self::screen::Screen;
 use super::values::{Layers, above_zero, count, layers, seed, threads, zero_or_above};
 use super::{Interrupted, Usage, print};
@@ -120,6 +122,9 @@ pub struct Args {
     /// Write the table to this file too
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Write the figures of each epoch into this folder as TensorBoard's event file
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
     /// Print one JSON object a line: each epoch, then a summary
     #[arg(long)]
     json: bool,
@@ -228,6 +233,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let created = Csv::create(path);
         screen.csv =
             Some(created.map_err(|error| Usage(format!("--csv {}: {error}; name another file", path.display())))?);
+    }
+    if let Some(folder) = &args.tensorboard {
+        let created = Events::create(folder);
+        screen.events = Some(created.map_err(|error| {
+            Usage(format!(
+                "--tensorboard {}: {error}; name another folder",
+                folder.display()
+            ))
+        })?);
     }
     let Some(mut record) = watched(&options, &data, false, &mut screen)? else {
         return Ok(());

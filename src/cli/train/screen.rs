@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::csv::Csv;
+use super::events::Events;
 use crate::data::grouped;
 use crate::measure::{Body, Epoch, Progress, Record, Table, Training, binary_bytes};
 use crate::mlp::{Event, Summary};
@@ -19,11 +20,30 @@ pub(in crate::cli) struct Screen {
     summary: Option<Summary>,
     /// Where the table goes too.
     pub(super) csv: Option<Csv>,
+    pub(super) events: Option<Events>,
     /// Why stdout can't be written any more.
     pub(in crate::cli) error: Option<io::Error>,
 }
 
+/// The error with the file that it is about.
+fn named(path: &std::path::Path, done: io::Result<()>) -> io::Result<()> {
+    done.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
 impl Screen {
+    /// An epoch into the files that were asked for.
+    fn write(&mut self, epoch: &Epoch) -> io::Result<()> {
+        if let Some(csv) = &mut self.csv {
+            let done = csv.row(epoch);
+            named(csv.path(), done)?;
+        }
+        if let Some(events) = &mut self.events {
+            let done = events.epoch(epoch);
+            named(events.path(), done)?;
+        }
+        Ok(())
+    }
+
     pub(in crate::cli) fn new(json: bool, rows: usize, epochs: usize) -> Self {
         let progress = Progress::new((rows * epochs) as u64, "samples");
         Self {
@@ -32,6 +52,7 @@ impl Screen {
             rows,
             summary: None,
             csv: None,
+            events: None,
             error: None,
         }
     }
@@ -62,13 +83,8 @@ impl Screen {
             }
             Event::Epoch(epoch) => {
                 self.progress.label(format!("epoch {} done", epoch.epoch));
-                let written = self.csv.as_mut().map_or(Ok(()), |csv| csv.row(epoch));
-                if let Err(error) = written {
-                    let path = self
-                        .csv
-                        .as_ref()
-                        .map_or(String::new(), |csv| csv.path().display().to_string());
-                    self.error = Some(io::Error::new(error.kind(), format!("{path}: {error}")));
+                if let Err(error) = self.write(epoch) {
+                    self.error = Some(error);
                     return false;
                 }
                 if self.json {
