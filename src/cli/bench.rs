@@ -111,11 +111,12 @@ fn products(args: &Gemm) -> anyhow::Result<()> {
     }
     libraries.extend(Library::found(threads));
     libraries.dedup_by(|a, b| a.name() == b.name());
+    // The machine is what it is before this process is bound to one CPU of it.
+    let machine = Machine::detect(Isa::available().iter().map(|isa| isa.id().to_owned()).collect());
     let mut notes = Vec::new();
     if threads == 1 {
         notes.extend(pin());
     }
-    let machine = Machine::detect(Isa::available().iter().map(|isa| isa.id().to_owned()).collect());
     if !args.json {
         println!("{machine}\n");
     }

@@ -39,8 +39,8 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let isas = self_test::isas()?;
-    let mut notes: Vec<String> = pin().into_iter().collect();
     let machine = Machine::detect(isas.iter().map(|isa| isa.id().to_owned()).collect());
+    let mut notes: Vec<String> = pin().into_iter().collect();
     let contexts = isas.iter().map(|&isa| Context::new(isa, Threads::one()));
     let contexts = contexts.collect::<Result<Vec<_>, _>>()?;
     if !args.json {

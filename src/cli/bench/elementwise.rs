@@ -107,8 +107,8 @@ fn run(args: &Args, name: &str, title: &str, mut cases: Vec<Case>) -> anyhow::Re
     }
     let selected = Isa::selected().map_err(|error| Usage(error.to_string()))?;
     let threads = args.threads.get();
-    let notes = if threads == 1 { super::pin() } else { None };
     let machine = Machine::detect(Isa::available().iter().map(|isa| isa.id().to_owned()).collect());
+    let notes = if threads == 1 { super::pin() } else { None };
     if !args.json {
         println!("{machine}\n");
     }
