@@ -12,7 +12,7 @@
 use crate::elementwise::{BREAK_EVEN, Rows, Shared, length, over_rows};
 use crate::simd::{Kernel, Simd};
 use crate::vector_loops;
-use crate::{Context, Float, MatRef, ShapeError};
+use crate::{Context, Float, Isa, MatRef, ShapeError};
 
 /// Rows added in pairs before they meet the running sum.
 const STEP: usize = 8;
@@ -140,50 +140,8 @@ impl<T: Float, F: Term<T>> ColumnSum<F, T> {
     }
 }
 
-/// sums\[j\] = the sum of `term` over `rows` rows.
-pub(crate) fn column_sums<T: Float>(ctx: &Context, term: impl Term<T>, rows: usize, sums: &mut [T]) {
-    let (isa, cols) = (ctx.isa(), sums.len());
-    if cols == 0 {
-        return;
-    }
-    if rows <= BLOCK {
-        let (first, count, sums) = (0, rows, sums.as_mut_ptr());
-        return T::run_on(
-            isa,
-            ColumnSum {
-                term,
-                cols,
-                first,
-                count,
-                sums,
-            },
-        );
-    }
-    let blocks = rows.div_ceil(BLOCK);
-    let working = &mut *ctx.working();
-    let partial = Shared::new(working.scratch.partial.room::<T>(blocks * cols));
-    let block = |i: usize| {
-        let first = i * BLOCK;
-        let count = BLOCK.min(rows - first);
-        // SAFETY: the room has `cols` elements for each block, and each block is one task.
-        let sums = unsafe { partial.at(i * cols) };
-        T::run_on(
-            isa,
-            ColumnSum {
-                term,
-                cols,
-                first,
-                count,
-                sums,
-            },
-        );
-    };
-    if rows.saturating_mul(cols) <= BREAK_EVEN {
-        (0..blocks).for_each(block);
-    } else {
-        working.pool.run(blocks, &block);
-    }
-    let (term, first, count, sums) = (Rows::of_room(partial, blocks, cols), 0, blocks, sums.as_mut_ptr());
+/// Sums of `term` over rows `first..first + count`, into `cols` sums.
+fn sum_rows<T: Float>(isa: Isa, term: impl Term<T>, cols: usize, (first, count): (usize, usize), sums: *mut T) {
     T::run_on(
         isa,
         ColumnSum {
@@ -194,6 +152,33 @@ pub(crate) fn column_sums<T: Float>(ctx: &Context, term: impl Term<T>, rows: usi
             sums,
         },
     );
+}
+
+/// sums\[j\] = the sum of `term` over `rows` rows.
+pub(crate) fn column_sums<T: Float>(ctx: &Context, term: impl Term<T>, rows: usize, sums: &mut [T]) {
+    let (isa, cols) = (ctx.isa(), sums.len());
+    if cols == 0 {
+        return;
+    }
+    if rows <= BLOCK {
+        return sum_rows(isa, term, cols, (0, rows), sums.as_mut_ptr());
+    }
+    let blocks = rows.div_ceil(BLOCK);
+    let working = &mut *ctx.working();
+    let partial = Shared::new(working.scratch.partial.room::<T>(blocks * cols));
+    let block = |i: usize| {
+        let first = i * BLOCK;
+        // SAFETY: the room has `cols` elements for each block, and each block is one task.
+        let sums = unsafe { partial.at(i * cols) };
+        sum_rows(isa, term, cols, (first, BLOCK.min(rows - first)), sums);
+    };
+    if rows.saturating_mul(cols) <= BREAK_EVEN {
+        (0..blocks).for_each(block);
+    } else {
+        working.pool.run(blocks, &block);
+    }
+    let partial = Rows::of_room(partial, blocks, cols);
+    sum_rows(isa, partial, cols, (0, blocks), sums.as_mut_ptr());
 }
 
 /// Rows `first..first + count`.

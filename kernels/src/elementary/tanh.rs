@@ -2,7 +2,7 @@
 //!
 //! - tanh(x) = x + x^3 p(x^2) for |x| < 0.55 (degree 4, relative error 2^-27.9; f64: 10, 2^-58.6, fitted as in `normal.rs`),
 //!   sign(x) (1 - 2 / (exp(2 |x|) + 1)) beyond, where the quotient is below 1/2. From |x| = 10 (f64: 20) it is 1. The single form
-//!   e / (e + 2) with e = exp(2 |x|) - 1 takes as long and has 2.5 ulp.
+//!   e / (e + 2) with e = exp(2 |x|) - 1 was a quarter faster when it was tried, but has 2.5 ulp.
 //! - sigmoid(x) = 1 / (1 + e) for x > 0, e / (1 + e) else, with e = exp(-|x|): neither overflows.
 //!
 //! Error, against a dense sample of all inputs: tanh f32 and f64 2 ulp, sigmoid f32 and f64 2 ulp (denormal results too).
