@@ -86,6 +86,16 @@ impl Activation {
         }
     }
 
+    /// The same function with its learned parameter, prelu's alpha or swish's beta, at this value; others stay as they are.
+    #[must_use]
+    pub fn with_parameter(self, value: f64) -> Self {
+        match self {
+            Self::PRelu { .. } => Self::PRelu { alpha: value },
+            Self::Swish { .. } => Self::Swish { beta: value },
+            other => other,
+        }
+    }
+
     /// Gives `visitor` the function itself, so that loops are compiled once for each.
     #[inline(always)]
     pub(crate) fn visit<T: Float, W: Visitor<T>>(self, visitor: W) {

@@ -14,7 +14,7 @@ use crate::device::{Batch, Device, DeviceError, ProgramId, Set};
 use crate::measure::Table;
 use crate::mlp::activation_by_name;
 use crate::mlp::checkpoint::SavedModel;
-use crate::program::lower::{Lowering, bias_name, weights_name};
+use crate::program::lower::Lowering;
 use crate::program::{Element, StepArgs, fuse};
 
 /// Images that are looked at in one run of the program.
@@ -208,9 +208,8 @@ fn answers(args: &Args, saved: &SavedModel, images: &Images) -> Result<Vec<Answe
     let sets = [Set::new(&images.pixels, &none, model.inputs())?];
     let threads = args.threads.unwrap_or_else(Threads::all);
     let mut session = args.device.open(std::slice::from_ref(&program), &sets, threads)?;
-    for (l, (weights, bias)) in (1..).zip(&saved.layers) {
-        session.write(&weights_name(l), weights)?;
-        session.write(&bias_name(l), bias)?;
+    for (name, values) in saved.buffers() {
+        session.write(&name, values)?;
     }
     let rows: Vec<u32> = (0..images.rows as u32).collect();
     let mut answers = Vec::with_capacity(images.rows);

@@ -54,9 +54,15 @@ pub struct Args {
     /// What all biases begin with; without it 0, or what --init torch says
     #[arg(long, value_name = "B", allow_hyphen_values = true)]
     bias: Option<f64>,
-    /// What follows each hidden layer: relu, identity, sigmoid, tanh, gelu, gelu-tanh, leaky-relu:SLOPE, elu:ALPHA, swish:BETA
+    /// What follows each hidden layer: relu, identity, sigmoid, tanh, gelu, gelu-tanh, leaky-relu:SLOPE, prelu:ALPHA (learned from ALPHA on), elu:ALPHA, swish:BETA
     #[arg(long, default_value = "relu", value_parser = activation_by_name)]
     activation: Activation,
+    /// swish's beta is learned, one a layer, from what --activation says on
+    #[arg(long)]
+    learn_beta: bool,
+    /// Batch normalisation between each hidden layer's sums and its activation
+    #[arg(long)]
+    batch_norm: bool,
     /// Rule of an update: sgd, momentum:MU, nesterov:MU, adam, adamw (--l2 is its decoupled weight decay)
     #[arg(long, default_value = "sgd")]
     optimizer: Optimizer,
@@ -135,6 +141,8 @@ impl Args {
         TrainOptions {
             layers: self.layers.0.clone(),
             activation: self.activation,
+            learned_beta: self.learn_beta,
+            batch_norm: self.batch_norm,
             init: self.init,
             bias: self.bias,
             optimizer: self.optimizer,

@@ -1,6 +1,9 @@
 //! What the host devices differ in: how one operation is computed. Buffers, batches and metrics are common to them (`host`).
 
-use tilelab_kernels::{Activation, Adam, Dropout, Float, Labels, MatMut, MatRef, Momentum, ShapeError, reference};
+use tilelab_kernels::{
+    Activation, Adam, ColumnMeans, ColumnScales, Dropout, Float, Labels, MatMut, MatRef, Momentum, ShapeError,
+    reference,
+};
 
 use crate::program::TargetLoss;
 
@@ -150,6 +153,59 @@ pub(super) trait Arithmetic<T: Float>: Send {
         put(losses, values);
         if let Some(gradient) = gradient {
             put(gradient.data, slopes);
+        }
+    }
+
+    /// The sum of gradient df/dp at x, p being f's learned parameter: min(x, 0) for prelu, x^2 y (1 - y) with y = sigmoid(beta x) for swish.
+    fn parameter_gradient(&mut self, activation: Activation, x: View<'_, T>, gradient: View<'_, T>) -> f64 {
+        let slope = |x: f64| match activation {
+            Activation::PRelu { .. } => x.min(0.0),
+            Activation::Swish { beta } => {
+                let y = 1.0 / (1.0 + (-beta * x).exp());
+                x * x * y * (1.0 - y)
+            }
+            _ => 0.0,
+        };
+        let pairs = x.data.iter().zip(gradient.data);
+        pairs.map(|(x, g)| g.to_f64() * slope(x.to_f64())).sum()
+    }
+
+    /// Mean and biased variance of each column.
+    fn column_statistics(&mut self, x: View<'_, T>, mean: &mut [T], variance: &mut [T]) {
+        let (means, variances) = reference::column_mean_variance(x.mat());
+        put(mean, means);
+        put(variance, variances);
+    }
+
+    /// normal <- (x - mean) scale, out <- gamma normal + beta.
+    fn batch_norm(&mut self, x: View<'_, T>, by: ColumnScales<'_, T>, normal: ViewMut<'_, T>, out: ViewMut<'_, T>) {
+        let places = normal.data.iter_mut().zip(out.data).enumerate();
+        for (i, (normal, out)) in places {
+            let j = i % x.cols;
+            let n = (x.data[i].to_f64() - by.mean[j].to_f64()) * by.scale[j].to_f64();
+            *normal = T::from_f64(n);
+            *out = T::from_f64(by.gamma[j].to_f64() * n + by.beta[j].to_f64());
+        }
+    }
+
+    /// sums <- the sum of a (.) b over rows.
+    fn column_dot(&mut self, a: View<'_, T>, b: View<'_, T>, sums: &mut [T]) {
+        put(sums, reference::column_dot(a.mat(), b.mat()));
+    }
+
+    /// out <- scale (gradient - its mean - normal times the mean of gradient normal).
+    fn batch_norm_backward(
+        &mut self,
+        gradient: View<'_, T>,
+        normal: View<'_, T>,
+        by: ColumnMeans<'_, T>,
+        out: ViewMut<'_, T>,
+    ) {
+        for (i, out) in out.data.iter_mut().enumerate() {
+            let j = i % gradient.cols;
+            let centred = gradient.data[i].to_f64() - by.gradient[j].to_f64();
+            let left = centred - normal.data[i].to_f64() * by.product[j].to_f64();
+            *out = T::from_f64(by.scale[j].to_f64() * left);
         }
     }
 

@@ -1,6 +1,9 @@
 //! The device `cpu`: our kernels.
 
-use tilelab_kernels::{Activation, Adam, Context, Dropout, Epilogue, Float, Gradient, Isa, Labels, Momentum, Threads};
+use tilelab_kernels::{
+    Activation, Adam, ColumnMeans, ColumnScales, Context, Dropout, Epilogue, Float, Gradient, Isa, Labels, Momentum,
+    Threads,
+};
 
 use super::DeviceError;
 use crate::program::TargetLoss;
@@ -128,6 +131,38 @@ impl<T: Float> Arithmetic<T> for Cpu {
             TargetLoss::SquaredError => self.context.squared_error(outputs, targets, losses, gradient),
             TargetLoss::BinaryCrossEntropy => self.context.binary_cross_entropy(outputs, targets, losses, gradient),
         });
+    }
+
+    fn parameter_gradient(&mut self, activation: Activation, x: View<'_, T>, gradient: View<'_, T>) -> f64 {
+        let sum = self
+            .context
+            .activation_parameter_gradient(activation, x.data, gradient.data);
+        checked(sum).to_f64()
+    }
+
+    fn column_statistics(&mut self, x: View<'_, T>, mean: &mut [T], variance: &mut [T]) {
+        checked(self.context.column_mean_variance(x.mat(), mean, variance));
+    }
+
+    fn batch_norm(&mut self, x: View<'_, T>, by: ColumnScales<'_, T>, normal: ViewMut<'_, T>, out: ViewMut<'_, T>) {
+        checked(self.context.batch_norm(x.mat(), by, normal.mat(), out.mat()));
+    }
+
+    fn column_dot(&mut self, a: View<'_, T>, b: View<'_, T>, sums: &mut [T]) {
+        checked(self.context.column_dot(a.mat(), b.mat(), sums));
+    }
+
+    fn batch_norm_backward(
+        &mut self,
+        gradient: View<'_, T>,
+        normal: View<'_, T>,
+        by: ColumnMeans<'_, T>,
+        out: ViewMut<'_, T>,
+    ) {
+        checked(
+            self.context
+                .batch_norm_backward(gradient.mat(), normal.mat(), by, out.mat()),
+        );
     }
 
     fn dropout(&mut self, dropout: Dropout, x: View<'_, T>, out: ViewMut<'_, T>) {

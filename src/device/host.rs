@@ -2,6 +2,8 @@
 
 use tilelab_kernels::{Adam, Dropout, Float, Labels, Momentum};
 
+mod norm;
+
 use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut};
 use super::batch::{Checked, SetValues, Source};
 use super::slots::{Place, Slots, vector_bytes};
@@ -16,7 +18,7 @@ pub(super) struct Host<'a, T, A> {
     sets: Vec<Set<'a>>,
     slots: Slots<T>,
     programs: Vec<Prepared>,
-    /// Room for one row, for sums that are added to what is there.
+    /// Room for one row, for sums that are added to what is there; for [`norm::ROWS`] where there is batch norm.
     row: Vec<T>,
     /// Rows of the batch that ran last.
     rows: usize,
@@ -81,7 +83,13 @@ impl<T: Float, A: Arithmetic<T>> Session for Host<'_, T, A> {
             .map(|buffer| buffer.shape.cols)
             .max()
             .unwrap_or(0);
-        self.row.resize(widest.max(self.row.len()), T::ZERO);
+        let norms = |op: &Op| matches!(op, Op::BatchNormBackward(_));
+        let rows = if program.operations().iter().any(norms) {
+            norm::ROWS
+        } else {
+            1
+        };
+        self.row.resize((rows * widest).max(self.row.len()), T::ZERO);
         let (operations, checked) = (program.operations().to_vec(), Checked::of(program));
         self.programs.push(Prepared {
             operations,
@@ -227,6 +235,44 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
             } => self.bound.with(out, |bound, out| {
                 arithmetic.activate_backward(activation, bound.real(saved), bound.real(gradient), out);
             }),
+            Op::ActivateLearned {
+                activation,
+                parameter,
+                x,
+                out,
+            } => {
+                let activation = activation.with_parameter(self.bound.real(parameter).data[0].to_f64());
+                self.bound
+                    .with(out, |bound, out| arithmetic.activate(activation, bound.real(x), out));
+            }
+            Op::ActivateLearnedBackward {
+                activation,
+                parameter,
+                x,
+                gradient,
+                accumulate,
+                out,
+                slope,
+            } => {
+                let activation = activation.with_parameter(self.bound.real(parameter).data[0].to_f64());
+                let accumulate = accumulate.value(self.args);
+                self.bound.with(out, |bound, out| {
+                    let (saved, gradient) = (bound.real(x), bound.real(gradient));
+                    arithmetic.activate_backward(activation, saved, gradient, out);
+                });
+                self.bound.with(slope, |bound, slope| {
+                    let sum = arithmetic.parameter_gradient(activation, bound.real(x), bound.real(gradient));
+                    // Not 0 times what is there, which may be NaN.
+                    let before = if accumulate == 0.0 {
+                        0.0
+                    } else {
+                        accumulate * slope.data[0].to_f64()
+                    };
+                    slope.data[0] = T::from_f64(sum + before);
+                });
+            }
+            Op::BatchNorm(norm) => self.batch_norm(&norm),
+            Op::BatchNormBackward(back) => self.batch_norm_backward(&back),
             Op::SoftmaxCrossEntropy {
                 smoothing,
                 logits,

@@ -3,8 +3,9 @@
 //! A checkpoint is a folder of two files in the safetensors format, both readable with any tool for it:
 //!
 //! - `model.safetensors`: the parameters under PyTorch's names and in its layout. Layer l of the model is place 2 (l - 1) of an
-//!   `nn.Sequential` (each hidden Linear is followed by its activation; with dropout by that too, and the place is 3 (l - 1)): `0.weight` is \[outputs, inputs\], `0.bias`
-//!   \[outputs\], then `2.weight`..
+//!   `nn.Sequential` (each hidden Linear is followed by its activation; BatchNorm1d before it and Dropout behind it, where there are any, take a place each): `0.weight` is \[outputs, inputs\], `0.bias`
+//!   \[outputs\], then `2.weight`.. `1.weight`, `1.bias`, `1.running_mean`, `1.running_var`
+//!   and `1.num_batches_tracked` are those of a BatchNorm1d, a `weight` of one number that of a PReLU.
 //! - `state.safetensors`: the optimizer's buffers by their names in the program, the order of the rows in this epoch
 //!   (`order`), and in its metadata, as JSON, everything else ([`State`]).
 //!
@@ -208,7 +209,9 @@ impl Checkpoint {
         for tensor in file.tensors {
             match tensor.values {
                 Values::Index(rows) if tensor.name == ORDER => order = rows,
-                Values::Index(_) => return Err(wrong(format!("has a tensor `{}` of indices", tensor.name))),
+                Values::Index(_) | Values::Count(_) => {
+                    return Err(wrong(format!("has a tensor `{}` of indices", tensor.name)));
+                }
                 Values::F32(values) | Values::F64(values) => moments.push(Moment {
                     name: tensor.name,
                     values,
@@ -227,7 +230,7 @@ impl Checkpoint {
 
     /// Whether the parameters are those of such a model.
     pub(super) fn fits(&self, model: &Model) -> bool {
-        self.model.widths() == model.widths()
+        self.model.widths() == model.widths() && self.model.model().extras() == model.extras()
     }
 }
 

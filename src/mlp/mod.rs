@@ -4,6 +4,7 @@
 //! holds its parameters and runs them.
 
 pub mod checkpoint;
+mod extra;
 mod init;
 mod loss;
 mod model;
@@ -15,6 +16,7 @@ mod schedule;
 mod train;
 mod trainer;
 
+pub use extra::Extra;
 pub use init::Init;
 pub use loss::Loss;
 pub(crate) use model::activation_name;

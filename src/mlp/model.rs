@@ -29,16 +29,19 @@ pub fn activation_by_name(text: &str) -> Result<Activation, String> {
         "elu" => Activation::Elu {
             alpha: value.unwrap_or(1.0),
         },
+        "prelu" => Activation::PRelu {
+            alpha: value.unwrap_or(0.25),
+        },
         "swish" => Activation::Swish {
             beta: value.unwrap_or(1.0),
         },
         _ => {
             return Err(format!(
-                "no activation is called `{name}`; there is relu, identity, sigmoid, tanh, gelu, gelu-tanh, leaky-relu:SLOPE, elu:ALPHA, swish:BETA"
+                "no activation is called `{name}`; there is relu, identity, sigmoid, tanh, gelu, gelu-tanh, leaky-relu:SLOPE, prelu:ALPHA, elu:ALPHA, swish:BETA"
             ));
         }
     };
-    let takes = matches!(name, "leaky-relu" | "elu" | "swish");
+    let takes = matches!(name, "leaky-relu" | "prelu" | "elu" | "swish");
     match value {
         Some(_) if !takes => Err(format!("`{text}`: {name} takes no number")),
         _ => Ok(activation),
@@ -56,6 +59,7 @@ pub(crate) fn activation_name(activation: Activation) -> String {
         Activation::Gelu => "gelu".into(),
         Activation::GeluTanh => "gelu-tanh".into(),
         Activation::LeakyRelu { slope } => with("leaky-relu", slope),
+        Activation::PRelu { alpha } => with("prelu", alpha),
         Activation::Elu { alpha } => with("elu", alpha),
         Activation::Swish { beta } => with("swish", beta),
         other => format!("{other:?}"),
@@ -80,6 +84,8 @@ pub struct Model {
     activation: Activation,
     loss: Loss,
     dropout: f64,
+    batch_norm: bool,
+    learned_beta: bool,
 }
 
 /// Widths that make no model.
@@ -123,6 +129,8 @@ impl Model {
             activation,
             loss: Loss::default(),
             dropout: 0.0,
+            batch_norm: false,
+            learned_beta: false,
         })
     }
 
@@ -137,6 +145,32 @@ impl Model {
     #[must_use]
     pub fn with_dropout(self, dropout: f64) -> Self {
         Self { dropout, ..self }
+    }
+
+    /// The same with batch normalisation between each hidden layer's sums and its activation.
+    #[must_use]
+    pub fn with_batch_norm(self, batch_norm: bool) -> Self {
+        Self { batch_norm, ..self }
+    }
+
+    /// The same with swish's beta learned, one a layer. (prelu's alpha always is.)
+    #[must_use]
+    pub fn with_learned_beta(self, learned_beta: bool) -> Self {
+        Self { learned_beta, ..self }
+    }
+
+    /// Whether there is batch normalisation.
+    pub fn batch_norm(&self) -> bool {
+        self.batch_norm
+    }
+
+    /// Whether each hidden layer's activation has a learned parameter.
+    pub fn learns(&self) -> bool {
+        match self.activation {
+            Activation::PRelu { .. } => true,
+            Activation::Swish { .. } => self.learned_beta,
+            _ => false,
+        }
     }
 
     /// What is minimised.
@@ -193,9 +227,16 @@ impl Model {
         self.widths[self.depth()]
     }
 
-    /// Trained numbers: the sum of (inputs + 1) * outputs over the layers.
+    /// Trained numbers of layer l: (inputs + 1) * outputs, two a unit for batch norm, and the activation's if it learns one.
+    pub fn parameters_of(&self, l: usize) -> usize {
+        let Layer { inputs, outputs, .. } = self.layer(l);
+        let extras = self.extras_of(l).filter(|extra| extra.trained());
+        (inputs + 1) * outputs + extras.map(|extra| extra.count(outputs)).sum::<usize>()
+    }
+
+    /// Trained numbers of all layers.
     pub fn parameters(&self) -> usize {
-        self.widths.windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum()
+        (1..=self.depth()).map(|l| self.parameters_of(l)).sum()
     }
 }
 

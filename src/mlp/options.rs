@@ -16,6 +16,10 @@ pub struct TrainOptions {
     pub layers: Vec<usize>,
     /// Behind each hidden layer.
     pub activation: Activation,
+    /// swish's beta is learned, one a layer.
+    pub learned_beta: bool,
+    /// Batch normalisation between each hidden layer's sums and its activation.
+    pub batch_norm: bool,
     /// Distribution of the weights before training.
     pub init: Init,
     /// What all biases begin with; without it what `init` says, which is 0 but for PyTorch's.
@@ -65,6 +69,8 @@ impl Default for TrainOptions {
         Self {
             layers: vec![784, 256, 10],
             activation: Activation::Relu,
+            learned_beta: false,
+            batch_norm: false,
             init: Init::default(),
             bias: None,
             optimizer: Optimizer::Sgd,
@@ -153,10 +159,18 @@ impl TrainOptions {
         if self.epochs == 0 {
             return Err("--epochs 0: at least 1 epoch is needed, such as 10".to_owned());
         }
+        if self.learned_beta && !matches!(self.activation, Activation::Swish { .. }) {
+            return Err(format!(
+                "--learn-beta: {} has no beta; it goes with --activation swish",
+                activation_name(self.activation)
+            ));
+        }
         let model = Model::new(&self.layers, self.activation)
             .map_err(|error| format!("--layers {error}"))?
             .with_loss(self.loss)
-            .with_dropout(self.dropout);
+            .with_dropout(self.dropout)
+            .with_batch_norm(self.batch_norm)
+            .with_learned_beta(self.learned_beta);
         if model.inputs() != columns {
             return Err(format!(
                 "--layers {}: the first layer has {} units, a row of the data has {columns} numbers; begin with {columns}",
@@ -196,6 +210,8 @@ impl TrainOptions {
         let more = [
             (self.loss != Loss::default()).then(|| ("loss", self.loss.to_string())),
             self.bias.map(|bias| ("bias", number(bias))),
+            self.learned_beta.then(|| ("learn-beta", String::new())),
+            self.batch_norm.then(|| ("batch-norm", String::new())),
             (self.dropout > 0.0).then(|| ("dropout", number(self.dropout))),
             (self.float == Element::F64).then(|| ("dtype", "f64".to_owned())),
             (self.schedule != Schedule::Constant).then(|| ("schedule", self.schedule.to_string())),
@@ -226,7 +242,10 @@ impl TrainOptions {
     pub fn command(&self) -> String {
         let mut command = "tilelab train".to_owned();
         for (name, value) in self.settings() {
-            command += &format!(" --{name} {value}");
+            command += &format!(" --{name}");
+            if !value.is_empty() {
+                command += &format!(" {value}");
+            }
         }
         command += &format!(
             " --seed {} --device {} --threads {}",

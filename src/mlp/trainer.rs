@@ -138,6 +138,11 @@ impl<'a> Trainer<'a> {
             };
             self.session.write(&bias_name(l), &biases)?;
         }
+        for (l, extra) in self.model.extras() {
+            let count = extra.count(self.model.layer(l).outputs);
+            let first = extra.first(self.model.activation());
+            self.session.write(&extra.name(l), &vec![first; count])?;
+        }
         Ok(())
     }
 
@@ -304,11 +309,11 @@ impl<'a> Trainer<'a> {
 
     /// A relu takes NaN to 0, so a dead model may still report a finite loss: look at the parameters themselves.
     fn finite_parameters(&mut self, epoch: usize) -> Result<(), TrainError> {
-        for l in 1..=self.model.depth() {
-            for name in [weights_name(l), bias_name(l)] {
-                let values = self.session.read(&name)?;
-                self.finite(epoch, &name, &values)?;
-            }
+        let layers = (1..=self.model.depth()).flat_map(|l| [weights_name(l), bias_name(l)]);
+        let extras = self.model.extras().into_iter().map(|(l, extra)| extra.name(l));
+        for name in layers.chain(extras) {
+            let values = self.session.read(&name)?;
+            self.finite(epoch, &name, &values)?;
         }
         Ok(())
     }

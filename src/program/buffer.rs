@@ -114,6 +114,8 @@ pub enum Role {
     Input,
     /// Labels of the batch.
     Label,
+    /// What training learns of the data without a gradient: batch norm's running statistics.
+    Statistic,
     /// What an optimizer keeps from step to step.
     OptimizerState,
     /// A sum over runs, read and reset by [`crate::device::Session::metrics`].

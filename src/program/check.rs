@@ -147,6 +147,45 @@ impl Here<'_> {
                 labels(y)?;
                 real(losses, Shape::batch(1))
             }
+            Op::ActivateLearned { parameter, x, out, .. } => {
+                real(parameter, Shape::fixed(1, 1))?;
+                real(x, shape(x))?;
+                real(out, shape(x))
+            }
+            Op::ActivateLearnedBackward {
+                parameter,
+                x,
+                gradient,
+                out,
+                slope,
+                ..
+            } => {
+                real(parameter, Shape::fixed(1, 1))?;
+                real(x, shape(x))?;
+                real(gradient, shape(x))?;
+                real(out, shape(x))?;
+                real(slope, Shape::fixed(1, 1))
+            }
+            Op::BatchNorm(norm) => {
+                let (mean, variance, batches) = norm.running;
+                real(norm.x, Shape::batch(shape(norm.x).cols))?;
+                real(norm.normal, shape(norm.x))?;
+                real(norm.out, shape(norm.x))?;
+                real(batches, Shape::fixed(1, 1))?;
+                let by_column = [norm.gamma, norm.beta, mean, variance, norm.mean, norm.scale];
+                by_column
+                    .into_iter()
+                    .try_for_each(|id| real(id, Shape::fixed(1, shape(norm.x).cols)))
+            }
+            Op::BatchNormBackward(back) => {
+                real(back.gradient, Shape::batch(shape(back.gradient).cols))?;
+                real(back.normal, shape(back.gradient))?;
+                real(back.out, shape(back.gradient))?;
+                let by_column = [back.scale, back.gamma, back.d_gamma, back.d_beta];
+                by_column
+                    .into_iter()
+                    .try_for_each(|id| real(id, Shape::fixed(1, shape(back.gradient).cols)))
+            }
             Op::Dropout { x, out, .. } => {
                 real(x, Shape::batch(shape(x).cols))?;
                 real(out, shape(x))

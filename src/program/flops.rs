@@ -39,6 +39,13 @@ pub fn of_operation(program: &Program, op: &Op, rows: usize) -> u64 {
             };
             (value + gradient.map_or(0, |_| slope)) * elements(outputs)
         }
+        Op::ActivateLearned { x, .. } => elements(x),
+        // f', times the gradient; df/dp, times the gradient, sum.
+        Op::ActivateLearnedBackward { x, .. } => 5 * elements(x),
+        // Sum, difference, square, sum where the batch's own statistics are taken; then difference, two factors, sum.
+        Op::BatchNorm(norm) => (if norm.training { 8 } else { 4 }) * elements(norm.x),
+        // Sum, product, sum; then two differences, two factors.
+        Op::BatchNormBackward(back) => 7 * elements(back.gradient),
         Op::Momentum { weights, .. } => 6 * elements(weights),
         Op::Adam { weights, .. } => 15 * elements(weights),
         Op::CrossEntropy { logits, losses, .. } => 4 * elements(logits) + 2 * elements(losses),

@@ -16,6 +16,11 @@
 //! | dJ/dz = dJ/dh (.) phi'(z) | dZ(l-1) = dH(l-1) (.) phi'(Z(l-1)) | `dz1`.. |
 //! | W <- W - lr dJ/dW | W(l) = (1 - lr lambda) W(l) - lr dW(l) | `W1`.. |
 //!
+//! With batch norm a hidden layer's activation is given U(l) = gamma N(l) + beta in place of Z(l), with N(l) = (Z(l) - mean) / sqrt(variance + eps)
+//! column by column (`n1`.., `u1`..), and the way back goes from `du1` to `dz1`:
+//! dZ = gamma r (dU - mean of dU - N (.) mean of dU (.) N), dgamma = sum of dU (.) N, dbeta = sum of dU
+//! (Ioffe and Szegedy, 2015, section 3; r is `scale1`). A learned parameter p of the activation, `slope1`, has dp = sum of dH (.) d phi/dp.
+//!
 //! With dropout a hidden layer hands on R(l), H(l) with elements dropped, and dH comes from dR by the same mask. Other losses than
 //! softmax cross-entropy have their targets in `t`.
 //!
@@ -30,10 +35,10 @@ pub use self::writer::{bias_name, weights_name};
 
 use self::writer::Writer;
 use super::{
-    AdamRule, BufferId, CORRECT, Element, Epilogue, Field, GRADIENT_SQUARES, LOSS_SUM, Lifetime, MomentumRule, Op,
-    Operand, Product, Program, ProgramError, Scalar, Shape, TargetLoss,
+    AdamRule, BatchNorm, BatchNormBackward, BufferId, CORRECT, Element, Epilogue, Field, GRADIENT_SQUARES, LOSS_SUM,
+    Lifetime, MomentumRule, Op, Operand, Product, Program, ProgramError, Scalar, Shape, TargetLoss,
 };
-use crate::mlp::{ADAM, Loss, Model, Optimizer};
+use crate::mlp::{ADAM, Extra, Loss, Model, Optimizer};
 
 /// What all programs of one model have in common.
 #[derive(Debug, Clone, Copy)]
@@ -133,12 +138,16 @@ impl Lowering<'_> {
 }
 
 impl Writer<'_> {
-    /// dW(l) and db(l) of every layer, as they are kept between programs.
+    /// The gradient of every parameter, as they are kept between programs.
     fn all_gradients(&mut self) -> Vec<BufferId> {
-        let layers = 1..=self.with.model.depth();
-        layers
-            .flat_map(|l| <[_; 2]>::from(self.gradients(l, Lifetime::Kept)))
-            .collect()
+        let mut all = Vec::new();
+        for l in 1..=self.with.model.depth() {
+            all.extend(<[_; 2]>::from(self.gradients(l, Lifetime::Kept)));
+            for extra in self.with.model.extras_of(l).filter(|extra| extra.trained()) {
+                all.push(self.extra_gradient(l, extra, Lifetime::Kept));
+            }
+        }
+        all
     }
 
     fn activation(&self, l: usize) -> Activation {
@@ -179,16 +188,47 @@ impl Writer<'_> {
             // z = W x + b
             self.product(Operand::plain(input), Operand::plain(weights), Scalar::ZERO, z);
             self.operations.push(Op::AddBias { bias, x: z });
+            if self.normed(l) {
+                self.batch_norm(l);
+            }
             // h = phi(z)
-            let (activation, out) = (self.activation(l), self.output(l));
-            if out != z {
-                self.operations.push(Op::Activate { activation, x: z, out });
+            let (activation, x, out) = (self.activation(l), self.given(l), self.output(l));
+            if self.learns(l) {
+                let parameter = self.extra(l, Extra::Slope);
+                self.operations.push(Op::ActivateLearned {
+                    activation,
+                    parameter,
+                    x,
+                    out,
+                });
+            } else if out != x {
+                self.operations.push(Op::Activate { activation, x, out });
             }
             if self.drops(l) {
                 let dropped = self.handed(l);
                 self.drop_out(l, out, dropped);
             }
         }
+    }
+
+    /// U(l) = gamma(l) N(l) + beta(l), N(l) being Z(l) less its mean over its standard deviation, column by column.
+    fn batch_norm(&mut self, l: usize) {
+        let norm = BatchNorm {
+            x: self.units("z", l),
+            gamma: self.extra(l, Extra::Gamma),
+            beta: self.extra(l, Extra::Beta),
+            running: (
+                self.extra(l, Extra::RunningMean),
+                self.extra(l, Extra::RunningVariance),
+                self.extra(l, Extra::Batches),
+            ),
+            mean: self.by_unit("mean", l),
+            scale: self.by_unit("scale", l),
+            normal: self.units("n", l),
+            out: self.units("u", l),
+            training: self.training,
+        };
+        self.operations.push(Op::BatchNorm(norm));
     }
 
     /// From the logits to the gradient of every parameter.
@@ -226,7 +266,7 @@ impl Writer<'_> {
                 sums: db,
             });
             if l > 1 {
-                self.backward_through(l, dz);
+                self.backward_through(l, dz, accumulate, lifetime);
             }
         }
     }
@@ -257,8 +297,9 @@ impl Writer<'_> {
     }
 
     /// From dZ(l) to dZ(l-1).
-    fn backward_through(&mut self, l: usize, dz: BufferId) {
-        let (weights, activation, out) = (self.weights(l), self.activation(l - 1), self.units("dz", l - 1));
+    fn backward_through(&mut self, l: usize, dz: BufferId, accumulate: Scalar, lifetime: Lifetime) {
+        let (weights, activation) = (self.weights(l), self.activation(l - 1));
+        let out = self.units(if self.normed(l - 1) { "du" } else { "dz" }, l - 1);
         let (plain, transposed) = (Operand::plain(dz), Operand::transposed(weights));
         let linear = activation == Activation::Identity;
         // dJ/dh = W^T dJ/do
@@ -270,20 +311,44 @@ impl Writer<'_> {
         } else {
             self.product(plain, transposed, Scalar::ZERO, gradient);
         }
-        if linear {
-            return;
-        }
         // dJ/dz = dJ/dh (.) phi'(z); where phi' can be had from h, as relu's, it is
-        let saved = match activation.saves() {
-            Saves::Output => self.output(l - 1),
-            Saves::Input => self.units("z", l - 1),
-        };
-        self.operations.push(Op::ActivateBackward {
-            activation,
-            saved,
-            gradient,
-            out,
-        });
+        if self.learns(l - 1) {
+            let (parameter, x) = (self.extra(l - 1, Extra::Slope), self.given(l - 1));
+            let slope = self.extra_gradient(l - 1, Extra::Slope, lifetime);
+            self.operations.push(Op::ActivateLearnedBackward {
+                activation,
+                parameter,
+                x,
+                gradient,
+                accumulate,
+                out,
+                slope,
+            });
+        } else if !linear {
+            let saved = match activation.saves() {
+                Saves::Output => self.output(l - 1),
+                Saves::Input => self.given(l - 1),
+            };
+            self.operations.push(Op::ActivateBackward {
+                activation,
+                saved,
+                gradient,
+                out,
+            });
+        }
+        if self.normed(l - 1) {
+            let back = BatchNormBackward {
+                gradient: out,
+                normal: self.units("n", l - 1),
+                scale: self.by_unit("scale", l - 1),
+                gamma: self.extra(l - 1, Extra::Gamma),
+                accumulate,
+                out: self.units("dz", l - 1),
+                d_gamma: self.extra_gradient(l - 1, Extra::Gamma, lifetime),
+                d_beta: self.extra_gradient(l - 1, Extra::Beta, lifetime),
+            };
+            self.operations.push(Op::BatchNormBackward(back));
+        }
     }
 
     /// What the optimizer does with every weight and bias, and their gradients: see [`Optimizer`].
@@ -296,6 +361,11 @@ impl Writer<'_> {
             self.update_one(optimizer, (dw, weights), (weights_name(l), shape), true);
             let shape = Shape::fixed(1, layer.outputs);
             self.update_one(optimizer, (db, bias), (bias_name(l), shape), false);
+            for extra in self.with.model.extras_of(l).filter(|extra| extra.trained()) {
+                let pair = (self.extra_gradient(l, extra, lifetime), self.extra(l, extra));
+                let named = (extra.name(l), self.extra_shape(l, extra));
+                self.update_one(optimizer, pair, named, false);
+            }
         }
     }
 

@@ -19,7 +19,9 @@ mod scalar;
 
 pub use buffer::{Buffer, BufferId, Element, Extent, Lifetime, Role, Shape};
 pub use fuse::fuse;
-pub use op::{Access, AdamRule, Epilogue, MomentumRule, Op, Operand, Product, TargetLoss};
+pub use op::{
+    Access, AdamRule, BatchNorm, BatchNormBackward, Epilogue, MomentumRule, Op, Operand, Product, TargetLoss,
+};
 pub use scalar::{Field, Scalar, StepArgs};
 
 /// Name of the metric that sums the rows' losses.

@@ -41,6 +41,57 @@ pub struct AdamRule {
     pub weight_decay: Scalar,
 }
 
+/// The buffers of batch normalisation, one value a column but for `normal`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchNorm {
+    /// m x n.
+    pub x: BufferId,
+    /// 1 x n.
+    pub gamma: BufferId,
+    /// 1 x n.
+    pub beta: BufferId,
+    /// Running mean and variance (1 x n), and how many batches they have seen (1 x 1).
+    pub running: (BufferId, BufferId, BufferId),
+    /// 1 x n, written: the mean that was taken off.
+    pub mean: BufferId,
+    /// 1 x n, written: r = 1 / sqrt(variance + eps).
+    pub scale: BufferId,
+    /// m x n, written: (x - mean) r.
+    pub normal: BufferId,
+    /// m x n, written: gamma normal + beta.
+    pub out: BufferId,
+    /// With the batch's own mean and biased variance, which the running ones move towards; else with the running ones.
+    pub training: bool,
+}
+
+impl BatchNorm {
+    /// Added to a variance.
+    pub const EPSILON: f64 = 1e-5;
+    /// Share of a batch's statistics in the running ones.
+    pub const MOMENTUM: f64 = 0.1;
+}
+
+/// The buffers of the way back through [`BatchNorm`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchNormBackward {
+    /// dy, m x n.
+    pub gradient: BufferId,
+    /// As the way forward wrote it, m x n.
+    pub normal: BufferId,
+    /// As the way forward wrote it, 1 x n.
+    pub scale: BufferId,
+    /// 1 x n.
+    pub gamma: BufferId,
+    /// 0 overwrites `d_gamma` and `d_beta`, 1 adds to them.
+    pub accumulate: Scalar,
+    /// m x n, written.
+    pub out: BufferId,
+    /// 1 x n, written.
+    pub d_gamma: BufferId,
+    /// 1 x n, written.
+    pub d_beta: BufferId,
+}
+
 /// One operation. Matrices are row-major; `m` is the number of rows in the batch.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
@@ -85,6 +136,38 @@ pub enum Op {
         /// Written: derivative by f's input.
         out: BufferId,
     },
+    /// out <- f(x) with f's learned parameter (prelu's alpha, swish's beta) from a buffer.
+    ActivateLearned {
+        /// f; the number in it counts for nothing.
+        activation: Activation,
+        /// 1 x 1.
+        parameter: BufferId,
+        /// Read.
+        x: BufferId,
+        /// Written.
+        out: BufferId,
+    },
+    /// out <- gradient (.) f'(x), and slope <- the sum of gradient df/dp(x) + accumulate * slope.
+    ActivateLearnedBackward {
+        /// f.
+        activation: Activation,
+        /// p, 1 x 1.
+        parameter: BufferId,
+        /// f's input.
+        x: BufferId,
+        /// Derivative by f's output.
+        gradient: BufferId,
+        /// 0 overwrites `slope`.
+        accumulate: Scalar,
+        /// Written: derivative by f's input.
+        out: BufferId,
+        /// 1 x 1, written: derivative by p.
+        slope: BufferId,
+    },
+    /// out <- gamma (x - mean) / sqrt(variance + eps) + beta, column by column.
+    BatchNorm(BatchNorm),
+    /// Derivatives of a batch normalisation by its input, gamma and beta.
+    BatchNormBackward(BatchNormBackward),
     /// out <- x, each element 0 with this probability, else divided by 1 - probability. The mask depends on the seed, the step, the layer, the
     /// row in the whole batch and the column alone, so the same operation takes a gradient back.
     Dropout {
@@ -308,6 +391,10 @@ impl Op {
             Self::AddBias { .. } => "add bias",
             Self::Activate { .. } => "activate",
             Self::ActivateBackward { .. } => "activate backward",
+            Self::ActivateLearned { .. } => "activate learned",
+            Self::ActivateLearnedBackward { .. } => "activate learned backward",
+            Self::BatchNorm(_) => "batch norm",
+            Self::BatchNormBackward(_) => "batch norm backward",
             Self::Dropout { .. } => "dropout",
             Self::Targets { .. } => "targets",
             Self::TargetLoss { loss, .. } => match loss {
@@ -355,6 +442,38 @@ impl Op {
             | Self::RowArgmax { x, out }
             | Self::Above { x, out, .. }
             | Self::Dropout { x, out, .. } => vec![(x, Read), (out, Write)],
+            Self::ActivateLearned { parameter, x, out, .. } => vec![(parameter, Read), (x, Read), (out, Write)],
+            Self::ActivateLearnedBackward {
+                parameter,
+                x,
+                gradient,
+                accumulate,
+                out,
+                slope,
+                ..
+            } => vec![
+                (parameter, Read),
+                (x, Read),
+                (gradient, Read),
+                (out, Write),
+                (slope, overwrites(accumulate)),
+            ],
+            Self::BatchNorm(norm) => {
+                let running = if norm.training { Update } else { Read };
+                let (mean, variance, batches) = norm.running;
+                let mut list = vec![(norm.x, Read), (norm.gamma, Read), (norm.beta, Read)];
+                list.extend([mean, variance, batches].map(|id| (id, running)));
+                list.extend([norm.mean, norm.scale, norm.normal, norm.out].map(|id| (id, Write)));
+                list
+            }
+            Self::BatchNormBackward(back) => {
+                let sums = overwrites(back.accumulate);
+                let mut list: Vec<_> = [back.gradient, back.normal, back.scale, back.gamma]
+                    .map(|id| (id, Read))
+                    .into();
+                list.extend([(back.out, Write), (back.d_gamma, sums), (back.d_beta, sums)]);
+                list
+            }
             Self::Targets { labels, out } => vec![(labels, Read), (out, Write)],
             Self::TargetLoss {
                 outputs,
@@ -419,6 +538,24 @@ impl Op {
             | Self::RowArgmax { x, out }
             | Self::Above { x, out, .. }
             | Self::Dropout { x, out, .. } => each(&mut [x, out]),
+            Self::ActivateLearned { parameter, x, out, .. } => each(&mut [parameter, x, out]),
+            Self::ActivateLearnedBackward {
+                parameter,
+                x,
+                gradient,
+                out,
+                slope,
+                ..
+            } => each(&mut [parameter, x, gradient, out, slope]),
+            Self::BatchNorm(norm) => {
+                let (mean, variance, batches) = &mut norm.running;
+                each(&mut [&mut norm.x, &mut norm.gamma, &mut norm.beta, mean, variance, batches]);
+                each(&mut [&mut norm.mean, &mut norm.scale, &mut norm.normal, &mut norm.out]);
+            }
+            Self::BatchNormBackward(back) => {
+                each(&mut [&mut back.gradient, &mut back.normal, &mut back.scale, &mut back.gamma]);
+                each(&mut [&mut back.out, &mut back.d_gamma, &mut back.d_beta]);
+            }
             Self::Targets { labels, out } => each(&mut [labels, out]),
             Self::TargetLoss {
                 outputs,

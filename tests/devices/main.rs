@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)] // A test may panic.
 
 mod fusion;
+mod norm;
 mod operations;
 mod rules;
 mod steps;

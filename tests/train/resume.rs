@@ -99,7 +99,10 @@ fn stopped_anywhere_the_bits_are_the_same() {
                 _ => Optimizer::Sgd,
             },
             dropout: if device == Device::Cpu { 0.25 } else { 0.0 },
-            activation: Activation::Gelu,
+            // Running statistics and a learned beta are kept too.
+            activation: Activation::Swish { beta: 1.0 },
+            learned_beta: device != Device::Baseline,
+            batch_norm: device != Device::Reference,
             device,
             float,
             ..TrainOptions::default()

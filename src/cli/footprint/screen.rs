@@ -9,13 +9,14 @@ use crate::mlp::Model;
 use crate::program::Role;
 use crate::program::footprint::{Change, Footprint, Line};
 
-const ROLES: [(Role, &str); 8] = [
+const ROLES: [(Role, &str); 9] = [
     (Role::Parameter, "parameters"),
     (Role::Input, "input"),
     (Role::Label, "labels"),
     (Role::Activation, "activations"),
     (Role::Backward, "gradients of activations"),
     (Role::Gradient, "gradients of parameters"),
+    (Role::Statistic, "running statistics"),
     (Role::OptimizerState, "optimizer state"),
     (Role::Metric, "metrics"),
 ];

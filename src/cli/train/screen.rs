@@ -151,7 +151,7 @@ fn head(training: &Training, summary: Option<&Summary>) -> String {
     let settings: Vec<String> = training
         .settings
         .iter()
-        .map(|(name, value)| format!("{name} {value}"))
+        .map(|(name, value)| format!("{name} {value}").trim_end().to_owned())
         .collect();
     let classes = training.layers.last().map_or(f64::NAN, |&classes| classes as f64);
     let threads = if training.threads == 1 { "thread" } else { "threads" };

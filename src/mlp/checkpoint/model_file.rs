@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use tilelab_kernels::Activation;
 
 use super::super::trainer::BYTE_SCALE;
-use super::super::{Model, activation_by_name, activation_name};
+use super::super::{Extra, Model, activation_by_name, activation_name};
 use super::tensors::{self, File, Tensor, Values};
 use super::{CheckpointError, MODEL_FILE, folder};
+use crate::program::lower::{bias_name, weights_name};
 
 /// A model and its parameters.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,8 @@ pub struct SavedModel {
     model: Model,
     /// Weights \[inputs, outputs\] row-major and bias of each layer, first layer first.
     pub layers: Vec<(Vec<f64>, Vec<f64>)>,
+    /// What [`Model::extras`] lists, in its order.
+    pub extras: Vec<Vec<f64>>,
     /// Whether the numbers are f64.
     pub wide: bool,
     /// What a byte of the data was multiplied by.
@@ -23,6 +26,9 @@ pub struct SavedModel {
     /// Name of the data that it was trained on; empty if the file does not say.
     pub data: String,
 }
+
+/// Weights and bias of each layer, and what [`Model::extras`] lists.
+pub(in crate::mlp) type Numbers = (Vec<(Vec<f64>, Vec<f64>)>, Vec<Vec<f64>>);
 
 /// What the tensors themselves do not say.
 #[derive(Serialize, Deserialize)]
@@ -34,14 +40,25 @@ struct About {
 
 impl SavedModel {
     /// A model with its parameters.
-    pub(in crate::mlp) fn new(model: &Model, layers: Vec<(Vec<f64>, Vec<f64>)>, wide: bool, data: &str) -> Self {
+    pub(in crate::mlp) fn new(model: &Model, (layers, extras): Numbers, wide: bool, data: &str) -> Self {
         Self {
             model: model.clone(),
             layers,
+            extras,
             wide,
             byte_scale: BYTE_SCALE,
             data: data.to_owned(),
         }
+    }
+
+    /// Every buffer of a program of this model that holds numbers of the file, by its name.
+    pub fn buffers(&self) -> Vec<(String, &[f64])> {
+        let layers = (1..).zip(&self.layers);
+        let layers = layers.flat_map(|(l, (w, b))| [(weights_name(l), &w[..]), (bias_name(l), &b[..])]);
+        let extras = self.model.extras().into_iter().zip(&self.extras);
+        layers
+            .chain(extras.map(|((l, extra), values)| (extra.name(l), &values[..])))
+            .collect()
     }
 
     /// Its layers.
@@ -84,8 +101,7 @@ impl SavedModel {
         for (l, (weights, bias)) in (1..).zip(&self.layers) {
             let layer = self.model.layer(l);
             let (inputs, outputs) = (layer.inputs, layer.outputs);
-            // Behind a hidden Linear its activation, and dropout where there is any.
-            let place = (2 + usize::from(self.model.dropout() > 0.0)) * (l - 1);
+            let place = self.model.place(l);
             tensors.push(Tensor {
                 name: format!("{place}.weight"),
                 shape: vec![outputs, inputs],
@@ -95,6 +111,21 @@ impl SavedModel {
                 name: format!("{place}.bias"),
                 shape: vec![outputs],
                 values: Values::real(bias.clone(), self.wide),
+            });
+        }
+        for ((l, extra), values) in self.model.extras().into_iter().zip(&self.extras) {
+            let (shape, values) = match extra {
+                // PyTorch's counter is a scalar.
+                Extra::Batches => (
+                    vec![],
+                    Values::Count(values.iter().map(|&count| count as i64).collect()),
+                ),
+                _ => (vec![values.len()], Values::real(values.clone(), self.wide)),
+            };
+            tensors.push(Tensor {
+                name: extra.torch_name(self.model.place(l), &self.model),
+                shape,
+                values,
             });
         }
         let about = About {
@@ -118,10 +149,12 @@ impl SavedModel {
             (None, None) => return Err("does not say which activation its model has; name it with --activation".into()),
         };
         let mut tensors = file.tensors;
-        let mut places: Vec<usize> = tensors.iter().filter_map(|tensor| place(&tensor.name)).collect();
+        // A matrix is a Linear's; the weight of a norm or a PReLU is a vector.
+        let linear = tensors.iter().filter(|tensor| tensor.shape.len() != 1);
+        let mut places: Vec<usize> = linear.filter_map(|tensor| place(&tensor.name)).collect();
         places.sort_unstable();
         let (mut widths, mut layers, mut wide) = (Vec::new(), Vec::new(), false);
-        for place in places {
+        for &place in &places {
             let mut take = |name: String| {
                 let at = tensors.iter().position(|tensor| tensor.name == name);
                 at.map(|at| tensors.swap_remove(at))
@@ -149,12 +182,36 @@ impl SavedModel {
             let weights = transposed(&real(weights)?, outputs, inputs);
             layers.push((weights, real(bias)?));
         }
+        let any = |ending: &str| tensors.iter().any(|tensor| tensor.name.ends_with(ending));
+        let model = Model::new(&widths, activation)
+            .map_err(|error| format!("holds no model ({error})"))?
+            .with_batch_norm(any(".running_mean"))
+            .with_learned_beta(any(".beta"));
+        let mut extras = Vec::new();
+        for (l, extra) in model.extras() {
+            let name = extra.torch_name(places[l - 1], &model);
+            let at = tensors.iter().position(|tensor| tensor.name == name);
+            let tensor = tensors.swap_remove(at.ok_or_else(|| format!("has no tensor `{name}`"))?);
+            let values = match (extra, tensor.values) {
+                (Extra::Batches, Values::Count(counts)) => counts.iter().map(|&count| count as f64).collect(),
+                (_, values) => real(Tensor { values, ..tensor })?,
+            };
+            let units = model.layer(l).outputs;
+            if values.len() != extra.count(units) {
+                return Err(format!(
+                    "holds `{name}` with {} numbers behind a layer of {units}",
+                    values.len()
+                ));
+            }
+            extras.push(values);
+        }
         if let Some(tensor) = tensors.first() {
-            return Err(format!("holds `{}`, which is no part of linear layers", tensor.name));
+            return Err(format!("holds `{}`, which is no part of such a model", tensor.name));
         }
         Ok(Self {
-            model: Model::new(&widths, activation).map_err(|error| format!("holds no model ({error})"))?,
+            model,
             layers,
+            extras,
             wide,
             byte_scale,
             data,
@@ -170,7 +227,7 @@ fn place(name: &str) -> Option<usize> {
 fn real(tensor: Tensor) -> Result<Vec<f64>, String> {
     match tensor.values {
         Values::F32(values) | Values::F64(values) => Ok(values),
-        Values::Index(_) => Err(format!("holds `{}` as whole numbers", tensor.name)),
+        Values::Index(_) | Values::Count(_) => Err(format!("holds `{}` as whole numbers", tensor.name)),
     }
 }
 

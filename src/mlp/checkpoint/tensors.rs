@@ -21,6 +21,8 @@ pub(super) enum Values {
     F32(Vec<f64>),
     F64(Vec<f64>),
     Index(Vec<u32>),
+    /// Whole numbers, as PyTorch's counters are.
+    Count(Vec<i64>),
 }
 
 impl Values {
@@ -36,6 +38,7 @@ impl Values {
             ),
             Self::F64(values) => (Dtype::F64, values.iter().flat_map(|x| x.to_le_bytes()).collect()),
             Self::Index(values) => (Dtype::U32, values.iter().flat_map(|x| x.to_le_bytes()).collect()),
+            Self::Count(values) => (Dtype::I64, values.iter().flat_map(|x| x.to_le_bytes()).collect()),
         }
     }
 }
@@ -74,7 +77,7 @@ impl File {
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
         let tensors = file.iter().map(|(name, view)| {
             let values =
-                values(&view).ok_or_else(|| format!("holds `{name}` as {:?}, not as F32 or F64", view.dtype()))?;
+                values(&view).ok_or_else(|| format!("holds `{name}` as {:?}, not as F32, F64 or I64", view.dtype()))?;
             Ok(Tensor {
                 name: name.to_owned(),
                 shape: view.shape().to_vec(),
@@ -99,6 +102,10 @@ fn values(view: &TensorView<'_>) -> Option<Values> {
             Some(Values::F64(eights.iter().map(|&x| f64::from_le_bytes(x)).collect()))
         }
         Dtype::U32 => Some(Values::Index(quads.iter().map(|&x| u32::from_le_bytes(x)).collect())),
+        Dtype::I64 => {
+            let (eights, _) = view.data().as_chunks::<8>();
+            Some(Values::Count(eights.iter().map(|&x| i64::from_le_bytes(x)).collect()))
+        }
         _ => None,
     }
 }

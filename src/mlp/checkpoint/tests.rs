@@ -26,7 +26,7 @@ fn checkpoint(step: u64, wide: bool) -> Checkpoint {
         model_sha256: String::new(),
     };
     Checkpoint {
-        model: SavedModel::new(&model, layers, wide, "Fashion-MNIST"),
+        model: SavedModel::new(&model, (layers, Vec::new()), wide, "Fashion-MNIST"),
         moments: vec![Moment {
             name: "mW1".into(),
             values: vec![0.25; 6],
@@ -75,6 +75,48 @@ fn a_model_file_is_what_pytorch_calls_one() {
     assert_eq!(read("2.weight"), (vec![2, 2], vec![0.1, 7.0, -0.0, 8.0]));
     assert_eq!(read("2.bias"), (vec![2], vec![0.0, 1e-30]));
     assert_eq!(header.as_object().unwrap().len(), 5, "four tensors and the metadata");
+}
+
+/// PyTorch's names, shapes and types for `nn.Sequential(Linear(3, 2), BatchNorm1d(2), PReLU(), Dropout(), Linear(2, 2))`; and back.
+#[test]
+fn norms_and_learned_activations_have_pytorchs_places() {
+    let model = Model::new(&[3, 2, 2], Activation::PRelu { alpha: 0.25 })
+        .unwrap()
+        .with_batch_norm(true)
+        .with_dropout(0.5);
+    let layers = checkpoint(7, false).model.layers;
+    let extras = vec![
+        vec![1.5, 2.5],
+        vec![0.5, -1.0],
+        vec![3.0, 4.0],
+        vec![5.0, 6.0],
+        vec![7.0],
+        vec![0.125],
+    ];
+    let saved = SavedModel::new(&model, (layers, extras), false, "");
+    let bytes = saved.encode().unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut listed: Vec<String> = file
+        .iter()
+        .map(|(name, view)| format!("{name} {:?} {:?}", view.dtype(), view.shape()))
+        .collect();
+    listed.sort();
+    let expected = [
+        "0.bias F32 [2]",
+        "0.weight F32 [2, 3]",
+        "1.bias F32 [2]",
+        "1.num_batches_tracked I64 []",
+        "1.running_mean F32 [2]",
+        "1.running_var F32 [2]",
+        "1.weight F32 [2]",
+        "2.weight F32 [1]",
+        "4.bias F32 [2]",
+        "4.weight F32 [2, 2]",
+    ];
+    assert_eq!(listed, expected);
+    let read = SavedModel::decode(&bytes, None).unwrap();
+    assert_eq!((&read.layers, &read.extras), (&saved.layers, &saved.extras));
+    assert!(read.model().batch_norm() && read.model().learns());
 }
 
 /// Cut anywhere, or with any byte changed in the state's header or the model, it is refused and never misread.

@@ -57,6 +57,10 @@ impl Trainer<'_> {
         for l in 1..=self.model.depth() {
             layers.push((self.session.read(&weights_name(l))?, self.session.read(&bias_name(l))?));
         }
+        let mut extras = Vec::new();
+        for (l, extra) in self.model.extras() {
+            extras.push(self.session.read(&extra.name(l))?);
+        }
         let mut moments = Vec::new();
         for name in self.moments() {
             let values = self.session.read(&name)?;
@@ -74,6 +78,9 @@ impl Trainer<'_> {
         for (l, (weights, bias)) in (1..).zip(&layers) {
             self.finite(epoch, &weights_name(l), weights)?;
             self.finite(epoch, &bias_name(l), bias)?;
+        }
+        for ((l, extra), values) in self.model.extras().into_iter().zip(&extras) {
+            self.finite(epoch, &extra.name(l), values)?;
         }
         let wide = self.options.float == Element::F64 || self.options.device == Device::Reference;
         let state = State {
@@ -94,7 +101,7 @@ impl Trainer<'_> {
             model_sha256: String::new(),
         };
         Ok(Checkpoint {
-            model: SavedModel::new(&self.model, layers, wide, self.data),
+            model: SavedModel::new(&self.model, (layers, extras), wide, self.data),
             moments,
             order: self.order.clone(),
             state,
@@ -120,9 +127,8 @@ impl Trainer<'_> {
             problem,
             way_out: format!("remove {} to go on from the one before", path.display()),
         })?;
-        for (l, (weights, bias)) in (1..).zip(&checkpoint.model.layers) {
-            self.session.write(&weights_name(l), weights)?;
-            self.session.write(&bias_name(l), bias)?;
+        for (name, values) in checkpoint.model.buffers() {
+            self.session.write(&name, values)?;
         }
         for moment in &checkpoint.moments {
             self.session.write(&moment.name, &moment.values)?;

@@ -42,7 +42,7 @@ impl Trainer<'_> {
                 number,
                 size: (layer.inputs, layer.outputs),
                 activation: activation_name(layer.activation),
-                parameters: (layer.inputs + 1) * layer.outputs,
+                parameters: self.model.parameters_of(number),
             }
         };
         let mut buffers: Vec<(String, u64)> = Vec::new();

@@ -369,6 +369,8 @@ fn label(op: &Op) -> String {
         Op::AddBias { .. } => "+".to_owned(),
         Op::Activate { activation, .. } => activation_name(*activation),
         Op::ActivateBackward { activation, .. } => format!("⊙ {}′", activation_name(*activation)),
+        Op::ActivateLearned { activation, .. } => activation_name(*activation),
+        Op::ActivateLearnedBackward { activation, .. } => format!("⊙ {}′", activation_name(*activation)),
         Op::ColumnSum { .. } => "sum of rows".to_owned(),
         Op::AddSum { .. } => "sum".to_owned(),
         other => other.name().to_owned(),

@@ -3,6 +3,7 @@
 use tilelab_kernels::Activation;
 
 use super::Lowering;
+use crate::mlp::Extra;
 use crate::program::{Buffer, BufferId, Element, Lifetime, Op, Parts, Program, ProgramError, Role, Shape};
 
 /// Appends operations and finds buffers by name.
@@ -133,6 +134,47 @@ impl<'a> Writer<'a> {
         )
     }
 
+    /// What layer l has beside W and b.
+    pub(super) fn extra(&mut self, l: usize, extra: Extra) -> BufferId {
+        let role = if extra.trained() {
+            Role::Parameter
+        } else {
+            Role::Statistic
+        };
+        self.real(extra.name(l), self.extra_shape(l, extra), role, Lifetime::Kept)
+    }
+
+    /// Its gradient.
+    pub(super) fn extra_gradient(&mut self, l: usize, extra: Extra, lifetime: Lifetime) -> BufferId {
+        let (name, shape) = (format!("d{}", extra.name(l)), self.extra_shape(l, extra));
+        self.real(name, shape, Role::Gradient, lifetime)
+    }
+
+    pub(super) fn extra_shape(&self, l: usize, extra: Extra) -> Shape {
+        Shape::fixed(1, extra.count(self.with.model.layer(l).outputs))
+    }
+
+    /// One value a unit of layer l that batch norm keeps for the way back.
+    pub(super) fn by_unit(&mut self, letters: &str, l: usize) -> BufferId {
+        let shape = Shape::fixed(1, self.with.model.layer(l).outputs);
+        self.real(format!("{letters}{l}"), shape, Role::Activation, Lifetime::Run)
+    }
+
+    /// Whether batch norm stands behind Z(l).
+    pub(super) fn normed(&self, l: usize) -> bool {
+        self.with.model.batch_norm() && (1..self.with.model.depth()).contains(&l)
+    }
+
+    /// Whether layer l's activation has a learned parameter.
+    pub(super) fn learns(&self, l: usize) -> bool {
+        self.with.model.learns() && l < self.with.model.depth()
+    }
+
+    /// What layer l's activation is given: U(l) behind batch norm, Z(l) without.
+    pub(super) fn given(&mut self, l: usize) -> BufferId {
+        self.units(if self.normed(l) { "u" } else { "z" }, l)
+    }
+
     /// `z3`, `dh1`: one row of this layer's outputs for each row of the batch. The last layer's z is the output `o`.
     pub(super) fn units(&mut self, letters: &str, l: usize) -> BufferId {
         let last = l == self.with.model.depth();
@@ -179,11 +221,11 @@ impl<'a> Writer<'a> {
         self.real(format!("{letter}{name}"), shape, Role::OptimizerState, Lifetime::Kept)
     }
 
-    /// H(l): what layer l hands on; X for l = 0, and Z(l) itself where nothing is applied to it.
+    /// H(l): what layer l hands on; X for l = 0, and what the activation is given where nothing is applied to it.
     pub(super) fn output(&mut self, l: usize) -> BufferId {
         match l {
             0 => self.x(),
-            _ if self.with.model.layer(l).activation == Activation::Identity => self.units("z", l),
+            _ if self.with.model.layer(l).activation == Activation::Identity => self.given(l),
             _ => self.units("h", l),
         }
     }

@@ -146,7 +146,7 @@ fn conditions(training: &Training) -> Vec<(String, String)> {
     let settings: Vec<String> = training
         .settings
         .iter()
-        .map(|(name, value)| format!("{name} {value}"))
+        .map(|(name, value)| format!("{name} {value}").trim_end().to_owned())
         .collect();
     let rows = format!(
         "{} to train on, {} to test on",
