@@ -3,6 +3,7 @@
 
 mod accumulated;
 mod by_hand;
+mod golden;
 mod gradients;
 mod resume;
 mod runs;
