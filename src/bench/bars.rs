@@ -15,7 +15,7 @@ use crate::cli::shapes::{Product, Shape};
 use crate::measure::{Bench, COPY, Case, Table, paired_rates};
 
 /// A ratio from here on is a tie, and counts as met.
-const TIE: f64 = 0.97;
+pub(super) const TIE: f64 = 0.97;
 
 /// Rounds that a verdict needs.
 pub const ROUNDS: u32 = 40;
@@ -96,7 +96,7 @@ pub struct Bar {
 
 impl Bar {
     /// Met from `least` on, which lies below the threshold where a tie counts.
-    fn judge(name: String, figure: Result<f64, String>, threshold: f64, least: f64) -> Self {
+    pub(super) fn judge(name: String, figure: Result<f64, String>, threshold: f64, least: f64) -> Self {
         let (figure, verdict) = match figure {
             Ok(figure) if figure >= least => (Some(figure), Verdict::Met),
             // A NaN too.
@@ -125,7 +125,8 @@ impl Bar {
 }
 
 /// Our result of a case, and its ratio to the best peer, if it has the rounds that a verdict needs.
-fn against_best<'a>(case: &'a Case, bench: &Bench) -> Result<(&'a str, f64), String> {
+/// The peer of the smallest median, and ours to it.
+pub(super) fn against_best<'a>(case: &'a Case, bench: &Bench) -> Result<(&'a str, f64), String> {
     let kept = kept(case, bench)?;
     let [ours, peers @ ..] = &case.results[..] else {
         return Err(format!("{kept} rounds, no result"));

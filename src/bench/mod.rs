@@ -5,7 +5,9 @@ pub mod bars;
 pub mod blas;
 pub mod elementwise;
 pub mod field;
+pub mod frameworks;
 pub mod gemm;
+pub mod train_step;
 
 use std::hint::black_box;
 

@@ -2,6 +2,7 @@
 
 mod alignment;
 mod elementwise;
+mod train_step;
 
 use std::path::PathBuf;
 
@@ -31,6 +32,8 @@ enum What {
     Elementwise(elementwise::Args),
     /// Parameter updates in f32: ours and plain loops
     Update(elementwise::Args),
+    /// A training step, and whole small trainings: ours, the same on the gemm crate, and PyTorch, JAX and NumPy where they are installed
+    TrainStep(train_step::Args),
     /// What the size's remainder, the distance from row to row and the base address cost: ours on every ISA, the gemm
     /// crate and a naive loop
     Alignment(alignment::Args),
@@ -81,6 +84,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         What::Gemm(args) => products(args),
         What::Elementwise(args) => elementwise::functions(args),
         What::Update(args) => elementwise::updates(args),
+        What::TrainStep(args) => train_step::run(args),
         What::Alignment(args) => alignment::run(args),
     }
 }

@@ -120,7 +120,7 @@ fn finds_three_percent_under_a_drift_that_misleads_one_after_the_other() {
     let world = World::new(|_| false);
     let block_ns = |contestant: &mut Contestant<'_>| {
         let before_ns = world.now_ns.get();
-        (0..40).for_each(|_| (contestant.run)(20));
+        (0..40).for_each(|_| _ = (contestant.run)(20));
         world.now_ns.get() - before_ns
     };
     let slow_ns = block_ns(&mut world.contestant("slow", 103e3, drift));
