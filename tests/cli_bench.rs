@@ -45,6 +45,62 @@ fn bars_are_figures_with_a_verdict() {
     );
 }
 
+/// Without an interpreter ours run alone, and the bars say that there was nobody to be held against.
+#[test]
+fn frameworks_that_are_missing_are_named() {
+    let case = "20-64-1 batch 1024";
+    let args = [
+        "bench",
+        "train-step",
+        "--bars",
+        "--rounds",
+        "1",
+        "--only",
+        case,
+        "--python",
+        "no-such-python",
+    ];
+    let output = tilelab(&args);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for told in [
+        "pytorch: no-such-python can't be started",
+        "numpy: ",
+        "not measurable here",
+        "1 cpu",
+        "2 baseline",
+    ] {
+        assert!(text.contains(told), "no `{told}` in {text}");
+    }
+}
+
+/// NumPy in its own process takes turns with ours, and its first losses are those of the reference. The other frameworks speak the same
+/// protocol where they are installed.
+#[test]
+fn frameworks_compute_what_ours_compute() {
+    let python = std::env::var("TILELAB_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let there = Command::new(&python).args(["-c", "import numpy"]).output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        assert!(
+            std::env::var_os("TILELAB_REQUIRE_ALL").is_none(),
+            "needs python3 with numpy"
+        );
+        return println!("skipped: needs python3 with numpy");
+    }
+    let case = ["bench", "train-step", "--rounds", "1", "--only", "20-64-1 batch 256"];
+    let output = tilelab(&[&case[..], &["--json", "--python", &python]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let raw: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(raw.len(), 2, "a case and a summary: {text}");
+    for case in &raw[..1] {
+        // A disturbed machine may leave no round.
+        for result in case["results"].as_array().unwrap() {
+            assert!(result["error_over_bound"].as_f64().unwrap() <= 1.0, "{result}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_is_one_line_and_exit_2() {
     for (args, named) in [
@@ -54,6 +110,7 @@ fn what_cannot_be_is_one_line_and_exit_2() {
         (&["bench", "gemm", "--rounds", "0"], "--rounds"),
         (&["bench", "gemm", "--bars", "--only", "nothing"], "nothing"),
         (&["bench", "gemm", "--bars", "--shapes", "64"], "--shapes"),
+        (&["bench", "train-step", "--only", "nothing"], "nothing"),
         (&["bench"], "--help"),
     ] {
         let output = tilelab(args);

@@ -330,30 +330,28 @@ fn error_over_bound(got: &[f64], wanted: &[f64]) -> f64 {
         .iter()
         .zip(wanted)
         .map(|(got, wanted)| (got - wanted).abs() / (LOSS_BOUND * wanted.abs()));
-    errors.fold(0.0, |most, error| if error <= most { most } else { error })
+    // NaN, once met, stays.
+    errors.fold(
+        0.0f64,
+        |most, error| if most.is_nan() || error <= most { most } else { error },
+    )
 }
 
-/// What is promised of these cases: ours to the best peer, `baseline` among them. Without a framework nothing is promised.
+/// What is promised of these cases: ours to the best framework. `baseline` is our own trainer on another product, and no peer.
 pub fn bars(bench: &Bench) -> Vec<Bar> {
     let judge = |case: Case| {
-        let measured = bench.cases.iter().find(|measured| measured.name == case.name())?;
-        let alone = !measured
-            .results
+        let mut measured = bench
+            .cases
             .iter()
-            .any(|result| super::frameworks::NAMES.contains(&&result.contestant[..]));
-        let best = if alone {
-            Err("no framework is installed".to_owned())
-        } else {
-            bars::against_best(measured, bench)
-        };
-        let peer = best.as_ref().map_or("the best peer", |(peer, _)| peer).to_owned();
+            .find(|measured| measured.name == case.name())?
+            .clone();
+        let baseline = Device::Baseline.to_string();
+        measured.results.retain(|result| result.contestant != baseline);
+        let best = bars::against_best(&measured, bench);
+        let peer = best.as_ref().map_or("the best framework", |(peer, _)| peer).to_owned();
         let name = format!("{}: ratio to {peer}", case.name());
-        Some(Bar::judge(
-            name,
-            best.map(|(_, ratio)| ratio),
-            case.least,
-            case.least * TIE,
-        ))
+        let figure = best.map(|(_, ratio)| ratio);
+        Some(Bar::judge(name, figure, case.least, case.least * TIE))
     };
     cases().into_iter().filter_map(judge).collect()
 }

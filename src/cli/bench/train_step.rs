@@ -82,7 +82,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut done = 0;
     let options = Options {
         rounds: args.rounds,
-        budget: Duration::from_secs(90),
+        // PyTorch takes seconds for ten epochs of small batches.
+        budget: Duration::from_secs(300),
         ..Options::full()
     };
     let probe = Context::new(isa, args.threads)?;
