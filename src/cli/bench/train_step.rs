@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let options = Options {
         rounds: args.rounds,
         // PyTorch takes seconds for ten epochs of small batches.
-        budget: Duration::from_secs(300),
+        budget: Duration::from_secs(8 * u64::from(args.rounds).max(1)),
         ..Options::full()
     };
     let probe = Context::new(isa, args.threads)?;
