@@ -335,3 +335,62 @@ fn ways_of_stepping_that_make_no_sense_are_one_line() {
         assert!(line.contains(named), "{line}");
     }
 }
+
+/// `--find-lr` ends with a rate that then trains, or with a reason; it leaves a record and nothing else.
+#[test]
+fn a_learning_rate_is_found_or_the_reason_why_not() {
+    let folder = folder();
+    let search = [
+        "train",
+        "--data",
+        "sums",
+        "--layers",
+        "20,16,2",
+        "--batch",
+        "64",
+        "--find-lr",
+    ];
+    let output = run(
+        folder.path(),
+        &[&search[..], &["--init", "he-normal", "--json"]].concat(),
+    );
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let done = lines.last().unwrap();
+    let lr = done["outcome"]["lr"].as_f64().unwrap();
+    assert!((1e-3..=10.0).contains(&lr), "{done}");
+    assert!(folder.path().join(done["record"].as_str().unwrap()).is_file());
+    let rates: Vec<f64> = lines[..lines.len() - 1]
+        .iter()
+        .map(|line| line["lr"].as_f64().unwrap())
+        .collect();
+    assert!(rates.len() > 50 && rates.is_sorted(), "{rates:?}");
+    let (rate, options) = (
+        lr.to_string(),
+        ["--init", "he-normal", "--epochs", "20", "--json", "--lr"],
+    );
+    let output = run(
+        folder.path(),
+        &[&search[..search.len() - 1], &options[..], &[&rate]].concat(),
+    );
+    let last = text(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find(|line| line["epoch"] == 20);
+    assert!(last.unwrap()["test_acc"].as_f64().unwrap() > 0.8, "{lr} does not train");
+    // All weights 0: nothing but the last bias moves, and the loss stays.
+    let output = run(folder.path(), &[&search[..], &["--init", "zeros"]].concat());
+    assert!(
+        output.status.success() && text(&output.stdout).contains("no suggestion: the loss fell at none"),
+        "{}",
+        text(&output.stdout)
+    );
+    let output = run(folder.path(), &[&search[..], &["--checkpoint", "saved"]].concat());
+    assert_eq!(
+        (output.status.code(), folder.path().join("saved").exists()),
+        (Some(2), false)
+    );
+}

@@ -1,7 +1,7 @@
 //! Training steps and whole small trainings: cases, contestants, the check of their losses, and the bars.
 //!
 //! A step starts from a contiguous f32 batch. With and without the loss value are two cases: reading it makes frameworks wait.
-//! All contestants begin with the same inputs and parameters, a hash of each place ([`numbers`]; the script of the frameworks has it too),
+//! All contestants begin with the same inputs and parameters, a hash of each place (`numbers`; the script of the frameworks has it too),
 //! and their first losses are held against those of the `reference` device.
 
 use std::cell::{Cell, RefCell};

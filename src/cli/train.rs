@@ -22,9 +22,12 @@ use super::values::{Layers, above_zero, count, layers, seed, threads, zero_or_ab
 use super::{Interrupted, Usage, print};
 use crate::data::{DataError, Dataset, Places, fashion_mnist, npy, synthetic, table};
 use crate::device::Device;
-use crate::measure::{Record, command_line};
+use crate::measure::{Body, Progress, RateOutcome, Record, command_line};
 use crate::mlp::checkpoint::{CheckpointError, Saving};
-use crate::mlp::{Init, Loss, Optimizer, Schedule, TrainError, TrainOptions, Trainer, activation_by_name, recorded};
+use crate::mlp::{
+    Event, Init, Loss, Optimizer, RATE_STEPS, Schedule, TrainError, TrainOptions, Trainer, activation_by_name,
+    recorded, recorded_rates,
+};
 use crate::program::Element;
 
 /// Where records go.
@@ -125,6 +128,9 @@ pub struct Args {
     /// Check the options and the data, say what would run, and end without a step
     #[arg(long)]
     dry_run: bool,
+    /// In place of training: raise the learning rate from step to step, watch the loss, and suggest a rate; touches no checkpoint
+    #[arg(long, conflicts_with_all = ["checkpoint", "resume", "dry_run", "csv", "tensorboard"])]
+    find_lr: bool,
     /// Write the table to this file too
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
@@ -237,6 +243,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let training = trainer.describe(&data.describe()).map_err(failure)?;
         return print(&screen.dry(&trainer.summary(), &training));
     }
+    if args.find_lr {
+        return find_rate(args, &options, &data);
+    }
     if let Some(path) = &args.csv {
         let created = Csv::create(path);
         screen.csv =
@@ -260,6 +269,53 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// `--find-lr`: a run of its own that ends with a suggestion or a reason.
+fn find_rate(args: &Args, options: &TrainOptions, data: &Dataset) -> anyhow::Result<()> {
+    let stop = stop_flag().context("can't watch for signals")?;
+    let mut progress = Progress::new(RATE_STEPS as u64, "steps");
+    let mut done = 0;
+    let found = recorded_rates(options, data, &mut |event| {
+        if matches!(event, Event::Batch { .. }) {
+            done += 1;
+            progress.set(done);
+        }
+        if stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    drop(progress);
+    let mut record = found.map_err(failure)?;
+    record.command = command_line(std::env::args_os().skip(1));
+    let path = crate::report::save(Path::new(RAW), &record).with_context(|| format!("can't write into {RAW}"))?;
+    let Body::Rates(search) = &record.body else {
+        unreachable!("a search for a rate has just made this record");
+    };
+    if args.json {
+        let steps = search.points.iter().map(serde_json::to_string);
+        let mut lines = steps.collect::<Result<Vec<_>, _>>()?;
+        lines.push(serde_json::json!({"event": "done", "outcome": search.outcome, "record": path}).to_string());
+        return print(&(lines.join("\n") + "\n"));
+    }
+    let told = match search.outcome {
+        RateOutcome::Suggested { lr } => format!("half of the loss's fall is done at --lr {lr:.2e}"),
+        RateOutcome::NotFinite => {
+            "no suggestion: the loss was not finite almost from the first step on; look at --init and the data"
+                .to_owned()
+        }
+        RateOutcome::NeverFell => {
+            "no suggestion: the loss fell at none of the rates; look at --init, --activation and the depth".to_owned()
+        }
+    };
+    print(&format!(
+        "{} steps from {:.0e} on\n{told}\nrecord in {}\n",
+        search.points.len(),
+        search.points.first().map_or(0.0, |point| point.lr),
+        path.display()
+    ))
 }
 
 /// Trains in view of the user: what happens goes to the screen, a signal ends the run behind its batch. None if nobody

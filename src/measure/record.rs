@@ -98,6 +98,8 @@ pub enum Body {
     Bench(Bench),
     /// A training run.
     Training(Training),
+    /// A search for a learning rate.
+    Rates(super::RateSearch),
     /// Kernels checked against their oracle.
     SelfTest(SelfTest),
     /// The memory system, claimed and measured.

@@ -25,10 +25,10 @@ pub(crate) use optimizer::ADAM;
 pub use optimizer::Optimizer;
 pub use options::TrainOptions;
 pub use random::{Purpose, stream};
-pub use recorded::recorded;
+pub use recorded::{recorded, recorded_rates};
 pub use schedule::{Schedule, Span};
 pub use train::{Event, Observer, TrainError, train};
-pub use trainer::{EVALUATION_ROWS, LayerSummary, Summary, Trainer};
+pub use trainer::{EVALUATION_ROWS, LayerSummary, RATE_STEPS, Summary, Trainer};
 
 /// A number as a command line takes it: `0.1`, `1e-7`.
 fn number(x: f64) -> String {

@@ -1,5 +1,6 @@
 //! The training loop: shuffle, step through the batches, evaluate on both sets; the notebook's four figures each epoch.
 
+mod rates;
 mod saving;
 mod steps;
 mod summary;
@@ -8,6 +9,7 @@ use std::time::Instant;
 
 use rand::seq::SliceRandom;
 
+pub use self::rates::RATE_STEPS;
 pub use self::summary::{LayerSummary, Summary};
 
 use self::saving::Saver;

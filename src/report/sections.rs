@@ -3,6 +3,7 @@
 mod bench;
 mod machine;
 mod probe;
+mod rates;
 mod self_test;
 mod training;
 
@@ -177,6 +178,7 @@ pub fn section(record: &Record) -> Section {
     match &record.body {
         Body::Bench(bench) => bench::section(record, bench),
         Body::Training(training) => training::section(record, training),
+        Body::Rates(search) => rates::section(record, search),
         Body::SelfTest(test) => self_test::section(record, test),
         Body::Probe(found) => probe::section(record, found),
     }
@@ -188,6 +190,7 @@ fn rank(body: &Body) -> u8 {
         Body::Bench(_) => 1,
         Body::Probe(_) => 2,
         Body::Training(_) => 3,
+        Body::Rates(_) => 4,
     }
 }
 

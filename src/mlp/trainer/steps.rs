@@ -123,6 +123,12 @@ impl Trainer<'_> {
         let t = self.progress.steps + 1;
         let schedule: Schedule = self.options.schedule;
         let lr = self.options.lr * schedule.factor(t, self.span());
+        self.step_at(from, to, lr)
+    }
+
+    /// The same at this learning rate.
+    pub(super) fn step_at(&mut self, from: usize, to: usize, lr: f64) -> Result<(), TrainError> {
+        let t = self.progress.steps + 1;
         let rows = &self.order[from..to];
         let mut args = StepArgs {
             lr,
