@@ -394,3 +394,46 @@ fn a_learning_rate_is_found_or_the_reason_why_not() {
         (Some(2), false)
     );
 }
+
+/// `--layer-stats` changes no bit of the run, batch norm's running statistics included, and tells of every layer. Biases far below 0 kill all
+/// units of the first layer; the gradient stops there.
+#[test]
+fn layers_are_looked_at_without_a_trace() {
+    let folder = folder();
+    let train = "train --data sums --layers 20,16,8,2 --epochs 3 --init he-normal --batch-norm --dropout 0.2 --json";
+    let train: Vec<&str> = train.split_whitespace().collect();
+    let rows = |more: &[&str]| -> Vec<Value> {
+        let output = run(folder.path(), &[&train[..], more].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let lines = text(&output.stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        lines.filter(|line: &Value| line.get("event").is_none()).collect()
+    };
+    let (plain, looked) = (rows(&[]), rows(&["--layer-stats"]));
+    for (plain, looked) in plain.iter().zip(&looked) {
+        assert_eq!(
+            (&plain["train_loss"], &plain["test_loss"]),
+            (&looked["train_loss"], &looked["test_loss"])
+        );
+        let layers = looked["layers"].as_array().unwrap();
+        assert_eq!(layers.len(), 3);
+        assert!(
+            layers
+                .iter()
+                .all(|layer| layer["gradient_norm"].as_f64().unwrap() > 0.0),
+            "{layers:?}"
+        );
+        let share = layers[0]["sparsity"].as_f64().unwrap();
+        assert!(
+            (0.2..0.8).contains(&share) && layers[2].get("dead_units").is_none(),
+            "{layers:?}"
+        );
+    }
+    let dead = "train --data sums --layers 20,16,2 --epochs 1 --bias=-100 --json --layer-stats";
+    let output = run(folder.path(), &dead.split_whitespace().collect::<Vec<_>>());
+    let first: Value = serde_json::from_str(text(&output.stdout).lines().next().unwrap()).unwrap();
+    let layer = &first["layers"][0];
+    let figures = ["dead_units", "sparsity", "gradient_norm"].map(|name| layer[name].as_f64().unwrap());
+    assert_eq!(figures, [1.0, 1.0, 0.0]);
+}

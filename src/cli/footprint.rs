@@ -23,7 +23,7 @@ pub struct Args {
     /// Rows of a batch
     #[arg(long, default_value = "1", value_parser = count, allow_hyphen_values = true)]
     batch: usize,
-    /// What follows each hidden layer: relu or identity
+    /// What follows each hidden layer, as `tilelab train` takes it
     #[arg(long, default_value = "relu", value_parser = activation_by_name)]
     activation: Activation,
     /// Rule of an update: sgd

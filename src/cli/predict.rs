@@ -34,7 +34,7 @@ pub struct Args {
     /// White for black: for images that are dark on a light ground
     #[arg(long)]
     invert: bool,
-    /// What follows each hidden layer, if the file does not say: relu or identity
+    /// What follows each hidden layer, if the file does not say, as PyTorch's do not: relu, prelu, tanh and the others of `tilelab train`
     #[arg(long, value_parser = activation_by_name)]
     activation: Option<Activation>,
     /// Who computes: cpu, baseline, reference, or cuda:N

@@ -99,6 +99,9 @@ pub struct Args {
     /// Stop when the validation loss has had no new smallest value for N epochs
     #[arg(long, value_name = "N", value_parser = count, allow_hyphen_values = true)]
     patience: Option<usize>,
+    /// After each epoch, show every layer's gradient norm, share of dead units and sparsity on the first batch
+    #[arg(long)]
+    layer_stats: bool,
     /// Fixes everything random
     #[arg(long, default_value = "1", value_parser = seed, allow_hyphen_values = true)]
     seed: u64,
@@ -169,6 +172,7 @@ impl Args {
             overfit_batches: self.overfit_batches,
             validation: self.validation,
             patience: self.patience,
+            layer_stats: self.layer_stats,
             saving: self.checkpoint.clone().map(|folder| Saving {
                 folder,
                 every: self.save_every.map(|steps| steps as u64),

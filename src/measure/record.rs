@@ -304,6 +304,25 @@ pub struct Epoch {
     /// Rows a second in the training part.
     #[serde(deserialize_with = "lost::number")]
     pub samples_per_s: f64,
+    /// Each layer on one batch after the epoch, if that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerStats>,
+}
+
+/// What one layer does with one batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerStats {
+    /// From 1.
+    pub layer: usize,
+    /// Euclidean norm of the gradient of all its parameters.
+    #[serde(deserialize_with = "lost::number")]
+    pub gradient_norm: f64,
+    /// Share of units whose output is 0 for every row; `None` for the output layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_units: Option<f64>,
+    /// Share of outputs that are 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<f64>,
 }
 
 /// Kernels checked against their oracle.

@@ -54,6 +54,8 @@ pub struct TrainOptions {
     pub validation: f64,
     /// Epochs without a smaller validation loss after which the run stops; needs `validation`.
     pub patience: Option<usize>,
+    /// After each epoch, look at every layer: gradient norm, dead units, sparsity.
+    pub layer_stats: bool,
     /// Who runs it.
     pub device: Device,
     /// Threads of the device.
@@ -88,6 +90,7 @@ impl Default for TrainOptions {
             overfit_batches: None,
             validation: 0.0,
             patience: None,
+            layer_stats: false,
             device: Device::Cpu,
             threads: Threads::all(),
             float: Element::F32,
@@ -241,6 +244,9 @@ impl TrainOptions {
     /// The command that repeats the run on the same data.
     pub fn command(&self) -> String {
         let mut command = "tilelab train".to_owned();
+        if self.layer_stats {
+            command += " --layer-stats";
+        }
         for (name, value) in self.settings() {
             command += &format!(" --{name}");
             if !value.is_empty() {

@@ -1,5 +1,6 @@
 //! The training loop: shuffle, step through the batches, evaluate on both sets; the notebook's four figures each epoch.
 
+mod layers;
 mod rates;
 mod saving;
 mod steps;
@@ -40,6 +41,8 @@ pub struct Trainer<'a> {
     session: Box<dyn Session + 'a>,
     steps: Steps,
     evaluate: Loaded,
+    /// Forward and back without an update, if somebody wants to know what the layers do.
+    looks: Option<Loaded>,
     /// Rows of a batch.
     batch: usize,
     /// Rows to train on and rows to validate on, each in the set's order.
@@ -93,16 +96,19 @@ impl<'a> Trainer<'a> {
         };
         let evaluated = EVALUATION_ROWS.max(batch);
         let mut programs = steps::programs(options, lowering)?;
+        let looks = options.layer_stats.then(|| lowering.gradients()).transpose()?;
         let lowering = Lowering {
             rows: evaluated,
             ..lowering
         };
         programs.push(lowering.evaluate()?);
+        programs.extend(looks);
         if options.device.wants_fused() {
             programs = programs.iter().map(fuse).collect::<Result<_, _>>()?;
         }
         let session = options.device.open(&programs, &sets, options.threads)?;
         let mut programs = steps::loaded(programs);
+        let looks = if options.layer_stats { programs.pop() } else { None };
         let parts = programs
             .pop()
             .and_then(|evaluate| Some((evaluate, Steps::new(options, programs)?)));
@@ -117,6 +123,7 @@ impl<'a> Trainer<'a> {
             session,
             steps,
             evaluate,
+            looks,
             batch,
             order: rows[0].clone(),
             rows,
@@ -219,6 +226,7 @@ impl<'a> Trainer<'a> {
         let train_loss = self.session.metrics()?.get(LOSS_SUM) / self.order.len() as f64;
         self.finite(epoch, "the train loss", &[train_loss])?;
         self.finite_parameters(epoch)?;
+        let layers = self.layer_stats()?;
         let [trained, held_back] = self.rows.clone();
         let (_, train_acc) = self.evaluate(TRAIN, &trained)?;
         let test: Vec<u32> = (0..self.sets[TEST].rows() as u32).collect();
@@ -241,6 +249,7 @@ impl<'a> Trainer<'a> {
             validation_acc,
             seconds: self.progress.seconds(),
             samples_per_s,
+            layers,
         };
         self.finish(&epoch);
         Ok(epoch)

@@ -306,20 +306,21 @@ mod tests {
         if cpus.len() < 2 {
             return;
         }
-        let rows = std::thread::scope(|scope| {
-            scope
-                .spawn(|| loaded(&mut clock, &cpus[..2], 4 << 20, &effort(), 1))
-                .join()
-                .unwrap()
+        // A busy machine may leave no undisturbed slice, or give the other CPU to somebody else for the whole of one.
+        let mut tries = (0..20).filter_map(|_| {
+            let rows = std::thread::scope(|scope| {
+                let both = scope.spawn(|| loaded(&mut clock, &cpus[..2], 4 << 20, &effort(), 1));
+                both.join().unwrap()
+            });
+            rows.ok()
         });
-        // A busy machine may leave no undisturbed slice.
-        if let Ok(rows) = rows {
-            assert!(
-                rows.iter()
-                    .all(|row| (row.duty == 0.0) == (row.gbps == 0.0) && row.ns > 1.0),
-                "{rows:?}"
-            );
-        }
+        let seen = tries.any(|rows| {
+            let idle = rows.iter().filter(|row| row.duty == 0.0);
+            assert!(idle.into_iter().all(|row| row.gbps == 0.0), "{rows:?}");
+            rows.iter()
+                .all(|row| row.ns > 1.0 && (row.duty == 0.0 || row.gbps > 0.0))
+        });
+        assert!(seen, "no try in which every load moved bytes");
     }
 
     #[test]

@@ -151,6 +151,7 @@ pub fn training() -> Training {
             validation_acc: None,
             seconds: 1.21,
             samples_per_s: 71_234.0,
+            layers: Vec::new(),
         });
     Training {
         layers: vec![784, 256, 10],

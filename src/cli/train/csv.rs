@@ -38,6 +38,7 @@ impl Csv {
             samples_per_s,
             validation_loss,
             validation_acc,
+            ..
         } = row;
         let cell = |value: &Option<f64>| value.map_or(String::new(), |value| value.to_string());
         let (loss, acc) = (cell(validation_loss), cell(validation_acc));

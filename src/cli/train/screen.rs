@@ -215,12 +215,28 @@ fn line(epoch: &Epoch) -> String {
         samples_per_s,
         validation_loss,
         validation_acc,
+        layers,
     } = epoch;
     let validation = validation_loss.zip(*validation_acc);
     let validation = validation.map_or(String::new(), |(loss, acc)| format!("  {loss:>8.4}  {acc:>7.4}"));
+    let mut below = String::new();
+    for layer in layers {
+        below += &format!(
+            "       layer {}: gradient norm {:.3e}",
+            layer.layer, layer.gradient_norm
+        );
+        if let (Some(dead), Some(zeros)) = (layer.dead_units, layer.sparsity) {
+            below += &format!(
+                ", {:.1} % of the units dead, {:.1} % of the outputs 0",
+                100.0 * dead,
+                100.0 * zeros
+            );
+        }
+        below += "\n";
+    }
     format!(
         "{epoch:>5}  {train_loss:>10.4}  {test_loss:>9.4}  {train_acc:>9.4}  {test_acc:>8.4}{validation}  \
-         {seconds:>7.3}  {samples_per_s:>13.0}\n"
+         {seconds:>7.3}  {samples_per_s:>13.0}\n{below}"
     )
 }
 

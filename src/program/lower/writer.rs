@@ -3,7 +3,7 @@
 use tilelab_kernels::Activation;
 
 use super::Lowering;
-use crate::mlp::Extra;
+use crate::mlp::{Extra, Model};
 use crate::program::{Buffer, BufferId, Element, Lifetime, Op, Parts, Program, ProgramError, Role, Shape};
 
 /// Appends operations and finds buffers by name.
@@ -229,6 +229,16 @@ impl<'a> Writer<'a> {
             _ => self.units("h", l),
         }
     }
+}
+
+/// Name of what layer l hands on, dropout aside.
+pub fn output_name(model: &Model, l: usize) -> String {
+    let letter = match (model.layer(l).activation, model.batch_norm()) {
+        (Activation::Identity, true) => "u",
+        (Activation::Identity, false) => "z",
+        _ => "h",
+    };
+    format!("{letter}{l}")
 }
 
 /// Name of W(l); layers count from 1.

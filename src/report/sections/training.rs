@@ -16,6 +16,7 @@ pub fn section(record: &Record, training: &Training) -> Section {
     if !training.epochs.is_empty() {
         section.charts = vec![loss(&training.epochs), accuracy(&training.epochs)];
         section.tables.push(figures(&training.epochs));
+        section.tables.extend(layers(&training.epochs));
     }
     section.conditions.extend(conditions(training));
     section
@@ -139,6 +140,31 @@ fn figures(epochs: &[Epoch]) -> Table {
         wrong: Vec::new(),
         layout: Layout::folded_if(epochs.len() > 15),
     }
+}
+
+/// What every layer did after each epoch, if that was asked for.
+fn layers(epochs: &[Epoch]) -> Option<Table> {
+    let share = |share: Option<f64>| share.map_or("-".to_owned(), percent);
+    let rows = epochs.iter().flat_map(|epoch| {
+        epoch.layers.iter().map(|layer| {
+            vec![
+                epoch.epoch.to_string(),
+                layer.layer.to_string(),
+                number(layer.gradient_norm),
+                share(layer.dead_units),
+                share(layer.sparsity),
+            ]
+        })
+    });
+    let rows: Vec<_> = rows.collect();
+    let head = ["epoch", "layer", "gradient norm", "dead units", "outputs that are 0"];
+    (!rows.is_empty()).then(|| Table {
+        caption: "Every layer after each epoch, on the first batch".to_owned(),
+        head: head.map(Column::number).into(),
+        layout: Layout::folded_if(rows.len() > 15),
+        rows,
+        wrong: Vec::new(),
+    })
 }
 
 fn conditions(training: &Training) -> Vec<(String, String)> {
