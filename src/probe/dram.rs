@@ -283,11 +283,16 @@ mod tests {
     fn chains_share_the_wait_and_pages_cost() {
         let stop = AtomicBool::new(false);
         let mut clock = Clockwork::new(Instant::now(), &stop);
-        let rows = parallelism(&mut clock, 32 << 20, &effort(), 1).unwrap();
+        // A busy machine may leave a try no undisturbed slice.
+        let rows = (0..20)
+            .find_map(|_| parallelism(&mut clock, 32 << 20, &effort(), 1).ok())
+            .unwrap();
         assert!(rows[0].chains == 1 && (rows[0].in_flight - 1.0).abs() < 1e-12);
         let most = rows.iter().map(|row| row.in_flight).fold(0.0, f64::max);
         assert!(most > 1.5, "{rows:?}");
-        let curve = tlb(&mut clock, 32 << 20, &effort(), 1).unwrap();
+        let curve = (0..20)
+            .find_map(|_| tlb(&mut clock, 32 << 20, &effort(), 1).ok())
+            .unwrap();
         assert!(
             curve.points.len() >= 10 && curve.points.iter().all(|point| point.ns >= FIRST_CACHE_NS),
             "{curve:?}"
