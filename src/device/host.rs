@@ -235,42 +235,7 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
             } => self.bound.with(out, |bound, out| {
                 arithmetic.activate_backward(activation, bound.real(saved), bound.real(gradient), out);
             }),
-            Op::ActivateLearned {
-                activation,
-                parameter,
-                x,
-                out,
-            } => {
-                let activation = activation.with_parameter(self.bound.real(parameter).data[0].to_f64());
-                self.bound
-                    .with(out, |bound, out| arithmetic.activate(activation, bound.real(x), out));
-            }
-            Op::ActivateLearnedBackward {
-                activation,
-                parameter,
-                x,
-                gradient,
-                accumulate,
-                out,
-                slope,
-            } => {
-                let activation = activation.with_parameter(self.bound.real(parameter).data[0].to_f64());
-                let accumulate = accumulate.value(self.args);
-                self.bound.with(out, |bound, out| {
-                    let (saved, gradient) = (bound.real(x), bound.real(gradient));
-                    arithmetic.activate_backward(activation, saved, gradient, out);
-                });
-                self.bound.with(slope, |bound, slope| {
-                    let sum = arithmetic.parameter_gradient(activation, bound.real(x), bound.real(gradient));
-                    // Not 0 times what is there, which may be NaN.
-                    let before = if accumulate == 0.0 {
-                        0.0
-                    } else {
-                        accumulate * slope.data[0].to_f64()
-                    };
-                    slope.data[0] = T::from_f64(sum + before);
-                });
-            }
+            Op::ActivateLearned { .. } | Op::ActivateLearnedBackward { .. } => self.learned(op),
             Op::BatchNorm(norm) => self.batch_norm(&norm),
             Op::BatchNormBackward(back) => self.batch_norm_backward(&back),
             Op::SoftmaxCrossEntropy {

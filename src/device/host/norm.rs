@@ -1,15 +1,59 @@
-//! Batch normalisation on a host device: where the statistics come from and go.
+//! Batch normalisation on a host device, where the statistics come from and go, and activations with a learned parameter.
 
 use tilelab_kernels::{ColumnMeans, ColumnScales, Float};
 
 use super::super::arithmetic::Arithmetic;
 use super::Run;
-use crate::program::{BatchNorm, BatchNormBackward};
+use crate::program::{BatchNorm, BatchNormBackward, Op};
 
 /// Rows of sums that the way back needs room for: mean of dy, mean of dy n, gamma r.
 pub(super) const ROWS: usize = 3;
 
 impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
+    /// [`Op::ActivateLearned`] and its way back; nothing for any other.
+    pub(super) fn learned(&mut self, op: &Op) {
+        let arithmetic = &mut *self.arithmetic;
+        match *op {
+            Op::ActivateLearned {
+                activation,
+                parameter,
+                x,
+                out,
+            } => {
+                let activation = activation.with_parameter(self.bound.real(parameter).data[0].to_f64());
+                self.bound
+                    .with(out, |bound, out| arithmetic.activate(activation, bound.real(x), out));
+            }
+            Op::ActivateLearnedBackward {
+                activation,
+                parameter,
+                x,
+                gradient,
+                accumulate,
+                out,
+                slope,
+            } => {
+                let activation = activation.with_parameter(self.bound.real(parameter).data[0].to_f64());
+                let accumulate = accumulate.value(self.args);
+                self.bound.with(out, |bound, out| {
+                    let (saved, gradient) = (bound.real(x), bound.real(gradient));
+                    arithmetic.activate_backward(activation, saved, gradient, out);
+                });
+                self.bound.with(slope, |bound, slope| {
+                    let sum = arithmetic.parameter_gradient(activation, bound.real(x), bound.real(gradient));
+                    // Not 0 times what is there, which may be NaN.
+                    let before = if accumulate == 0.0 {
+                        0.0
+                    } else {
+                        accumulate * slope.data[0].to_f64()
+                    };
+                    slope.data[0] = T::from_f64(sum + before);
+                });
+            }
+            _ => {}
+        }
+    }
+
     pub(super) fn batch_norm(&mut self, norm: &BatchNorm) {
         let arithmetic = &mut *self.arithmetic;
         let (running_mean, running_variance, batches) = norm.running;
