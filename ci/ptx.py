@@ -8,8 +8,8 @@ SOURCES = pathlib.Path("kernels/cuda")
 OUTPUT = pathlib.Path("kernels/ptx")
 VERSION = (12, 0)
 # Turing has neither cp.async nor tf32 and bf16 in its tensor cores.
-TARGETS = {"75": "sgemm_ladder elementwise update".split()}
-TARGETS["80"] = []
+TARGETS = {"75": "columns elementwise probe rows sgemm_ladder sgemm_warps softmax update".split()}
+TARGETS["80"] = ["sgemm_async", "gemm_tensor"]
 
 
 def library():

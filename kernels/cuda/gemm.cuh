@@ -53,6 +53,14 @@ template <int BM, int BN> inline Corner corner(const Gemm& g) {
     return {blockIdx.x / tiles_n * BM, blockIdx.x % tiles_n * BN};
 }
 
+// Whether relu's derivative can be taken while the element is in a register: an activation beyond relu goes before it.
+inline bool has_short_derivative(const Gemm& g) { return g.derivative == RELU && is_short(g.activation); }
+
+// Whether `long_functions` has something to do.
+inline bool has_long_functions(const Gemm& g) {
+    return !is_short(g.activation) || (g.saved && !has_short_derivative(g));
+}
+
 // What becomes of an element's sum.
 struct Finish {
     float alpha, beta;
@@ -65,7 +73,7 @@ struct Finish {
         if (g.bias) t += g.bias[col];
         if (g.input) g.input[at] = t;
         if (g.activation == RELU) t = relu(t);
-        if (g.saved && g.derivative == RELU && is_short(g.activation)) t = g.saved[at] > 0.0f ? t : 0.0f;
+        if (g.saved && has_short_derivative(g)) t = g.saved[at] > 0.0f ? t : 0.0f;
         return t;
     }
 
@@ -75,37 +83,28 @@ struct Finish {
         g.c[at] = value(g, at, col, sum);
     }
 
-    // Four neighbours of a row; `wide` where 16-byte accesses are allowed.
-    inline void store4(const Gemm& g, u32 row, u32 col, const float* sums, bool wide) const {
-        if (wide && row < g.m && col + 4 <= g.n) {
-            u64 at = (u64)row * g.ldc + col;
-            float4 t = make_float4(alpha * sums[0], alpha * sums[1], alpha * sums[2], alpha * sums[3]);
-            if (beta != 0.0f) {
-                float4 c = load4(g.c + at);
-                t = make_float4(t.x + beta * c.x, t.y + beta * c.y, t.z + beta * c.z, t.w + beta * c.w);
-            }
-            if (g.bias) t = make_float4(t.x + g.bias[col], t.y + g.bias[col + 1], t.z + g.bias[col + 2], t.w + g.bias[col + 3]);
-            if (g.input) ::store4(g.input + at, t);
-            if (g.activation == RELU) t = make_float4(relu(t.x), relu(t.y), relu(t.z), relu(t.w));
-            if (g.saved && g.derivative == RELU && is_short(g.activation)) {
-                float4 s = load4(g.saved + at);
-                t = make_float4(s.x > 0.0f ? t.x : 0.0f, s.y > 0.0f ? t.y : 0.0f, s.z > 0.0f ? t.z : 0.0f, s.w > 0.0f ? t.w : 0.0f);
-            }
-            ::store4(g.c + at, t);
-        } else {
-            for (int j = 0; j < 4; j++) store(g, row, col + j, sums[j]);
+    // Four neighbours of a row on 16 bytes, all within C.
+    inline void store4(const Gemm& g, u32 row, u32 col, const float* sums) const {
+        u64 at = (u64)row * g.ldc + col;
+        float t[4];
+        for (int j = 0; j < 4; j++) t[j] = alpha * sums[j];
+        if (beta != 0.0f) {
+            float4 c = load4(g.c + at);
+            t[0] += beta * c.x, t[1] += beta * c.y, t[2] += beta * c.z, t[3] += beta * c.w;
         }
+        if (g.bias)
+            for (int j = 0; j < 4; j++) t[j] += g.bias[col + j];
+        if (g.input) ::store4(g.input + at, make_float4(t[0], t[1], t[2], t[3]));
+        if (g.activation == RELU)
+            for (int j = 0; j < 4; j++) t[j] = relu(t[j]);
+        if (g.saved && has_short_derivative(g)) {
+            float4 s = load4(g.saved + at);
+            t[0] = s.x > 0.0f ? t[0] : 0.0f, t[1] = s.y > 0.0f ? t[1] : 0.0f;
+            t[2] = s.z > 0.0f ? t[2] : 0.0f, t[3] = s.w > 0.0f ? t[3] : 0.0f;
+        }
+        ::store4(g.c + at, make_float4(t[0], t[1], t[2], t[3]));
     }
 };
-
-inline bool wide_stores(const Gemm& g) {
-    return g.ldc % 4 == 0 && aligned16(g.c) && aligned16(g.input) && aligned16(g.saved);
-}
-
-// Whether `long_functions` has something to do.
-inline bool has_long_functions(const Gemm& g) {
-    return !is_short(g.activation) || (g.saved && !is_short(g.derivative));
-}
 
 // Activations beyond relu for one element that this thread has stored: their code is there once, not once for each
 // accumulator, and the element is still in the caches.
@@ -114,7 +113,33 @@ inline void long_functions(const Gemm& g, u32 row, u32 col) {
     u64 at = (u64)row * g.ldc + col;
     float t = g.c[at];
     if (!is_short(g.activation)) t = activate(g.activation, g.parameter, t);
-    // relu's derivative is in already where the activation was short.
-    if (g.saved && !(g.derivative == RELU && is_short(g.activation))) t *= derivative(g.derivative, g.derivative_parameter, g.saved[at]);
+    if (g.saved && !has_short_derivative(g)) t *= derivative(g.derivative, g.derivative_parameter, g.saved[at]);
     g.c[at] = t;
+}
+
+// Stores a thread's sums, row by row in a loop that stays one: rows move up through the registers, so that the code is there
+// once and not TM times. CHUNK: how many columns in a row of C are neighbours; 4 are stored at once where 16 bytes allow it.
+template <int CHUNK, int TM, int TN, typename Row, typename Col>
+inline void store_sums(const Gemm& g, float (&sums)[TM][TN], Row row_of, Col col_of) {
+    Finish finish(g);
+    bool wide = CHUNK == 4 && g.ldc % 4 == 0 && aligned16(g.c) && aligned16(g.input) && aligned16(g.saved);
+#pragma unroll 1
+    for (int i = 0; i < TM; i++) {
+        u32 row = row_of(i);
+#pragma unroll
+        for (int j = 0; j < TN; j += CHUNK) {
+            if (wide && row < g.m && col_of(j) + 4 <= g.n) {
+                finish.store4(g, row, col_of(j), &sums[0][j]);
+            } else {
+#pragma unroll
+                for (int e = j; e < j + CHUNK; e++) finish.store(g, row, col_of(e), sums[0][e]);
+            }
+        }
+#pragma unroll
+        for (int r = 0; r + 1 < TM; r++)
+            for (int j = 0; j < TN; j++) sums[r][j] = sums[r + 1][j];
+    }
+    if (!has_long_functions(g)) return;
+#pragma unroll 1
+    for (int e = 0; e < TM * TN; e++) long_functions(g, row_of(e / TN), col_of(e % TN));
 }

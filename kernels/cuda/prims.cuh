@@ -30,6 +30,28 @@ inline float warp_max(float x) {
     return x;
 }
 
+// The sum over a block's threads, in a fixed order, in every thread; `room` has an element for each of its warps.
+template <typename T> inline T block_sum(T x, T* room) {
+    x = warp_sum(x);
+    if (threadIdx.x % 32 == 0) room[threadIdx.x / 32] = x;
+    __syncthreads();
+    T sum = room[0];
+    for (u32 warp = 1; warp < blockDim.x / 32; warp++) sum += room[warp];
+    // Whoever uses the room next finds it read.
+    __syncthreads();
+    return sum;
+}
+
+inline float block_max(float x, float* room) {
+    x = warp_max(x);
+    if (threadIdx.x % 32 == 0) room[threadIdx.x / 32] = x;
+    __syncthreads();
+    float most = room[0];
+    for (u32 warp = 1; warp < blockDim.x / 32; warp++) most = fmaxf(most, room[warp]);
+    __syncthreads();
+    return most;
+}
+
 inline u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 
 #if __CUDA_ARCH__ >= 800

@@ -14,7 +14,7 @@ template <bool TA, bool TB> inline void naive(const Gemm g) {
     Corner c = corner<16, 16>(g);
     u32 row = c.row + threadIdx.x / 16, col = c.col + threadIdx.x % 16;
     if (row >= g.m || col >= g.n) return;
-    Source a = source_a<TA>(g, 0), b = source_b<TB>(g, 0);
+    Source a = source_a(g, 0), b = source_b(g, 0);
     float sum = 0.0f;
     for (u32 d = 0; d < g.k; d++) sum += *element<!TA>(a, row, d) * *element<TB>(b, col, d);
     Finish(g).store(g, row, col, sum);
@@ -27,7 +27,7 @@ template <bool TA, bool TB> inline void tiles(const Gemm g) {
     __shared__ float a_tile[16][17], b_tile[16][17];
     Corner c = corner<16, 16>(g);
     u32 y = threadIdx.x / 16, x = threadIdx.x % 16;
-    Source a = source_a<TA>(g, c.row), b = source_b<TB>(g, c.col);
+    Source a = source_a(g, c.row), b = source_b(g, c.col);
     float sum = 0.0f;
     for (u32 depth = 0; depth < g.k; depth += 16) {
         // Neighbouring threads read neighbours in memory, whichever way the operand lies.
@@ -47,7 +47,7 @@ template <bool TA, bool TB> inline void registers(const Gemm g) {
     __shared__ float a_tile[16][65], b_tile[16][65];
     Corner c = corner<64, 64>(g);
     int y = threadIdx.x / 16, x = threadIdx.x % 16;
-    Source a = source_a<TA>(g, c.row), b = source_b<TB>(g, c.col);
+    Source a = source_a(g, c.row), b = source_b(g, c.col);
     float sums[4][4] = {};
     for (u32 depth = 0; depth < g.k; depth += 16) {
         for (int i = threadIdx.x; i < 64 * 16; i += 256) {
@@ -66,19 +66,14 @@ template <bool TA, bool TB> inline void registers(const Gemm g) {
         }
         __syncthreads();
     }
-    Finish f(g);
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 4; j++) f.store(g, c.row + y + 16 * i, c.col + x + 16 * j, sums[i][j]);
-    if (!has_long_functions(g)) return;
-#pragma unroll 1
-    for (int e = 0; e < 16; e++) long_functions(g, c.row + y + e / 4 * 16, c.col + x + e % 4 * 16);
+    store_sums<1>(g, sums, [=](int i) { return c.row + y + 16 * i; }, [=](int j) { return c.col + x + 16 * j; });
 }
 
 // Step 4: 16 bytes at once wherever operands allow it, and 8 x 8 sums: 4 wide reads of shared memory serve 64 FMAs.
 template <bool TA, bool TB> inline void vectors(const Gemm g) {
     __shared__ __align__(16) float a_tile[Tile<128, 8, 4>::floats], b_tile[Tile<128, 8, 4>::floats];
     Corner c = corner<128, 128>(g);
-    Source a = source_a<TA>(g, c.row), b = source_b<TB>(g, c.col);
+    Source a = source_a(g, c.row), b = source_b(g, c.col);
     Sums<8, 8, 16, 16> sums(threadIdx.x, 0, 0);
     for (u32 depth = 0; depth < g.k; depth += 8) {
         Held<!TA, 128, 8, 4, 256> next_a;
@@ -100,7 +95,7 @@ template <bool TA, bool TB> inline void double_buffered(const Gemm g) {
     constexpr int floats = Tile<64, 16, 4>::floats;
     __shared__ __align__(16) float a_tile[2][floats], b_tile[2][floats];
     Corner c = corner<64, 64>(g);
-    Source a = source_a<TA>(g, c.row), b = source_b<TB>(g, c.col);
+    Source a = source_a(g, c.row), b = source_b(g, c.col);
     Sums<8, 4, 8, 16> sums(threadIdx.x, 0, 0);
     Held<!TA, 64, 16, 4, 128> next_a;
     Held<TB, 64, 16, 4, 128> next_b;

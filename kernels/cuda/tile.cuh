@@ -18,13 +18,14 @@ template <int OUTER, int BK, int PAD> struct Tile {
 struct Source {
     const float* data;
     u32 ld, outers, depths, outer;
+    // Whether 16-byte accesses are allowed.
     bool wide;
 };
 
-template <bool transposed> inline Source source_a(const Gemm& g, u32 row) {
+inline Source source_a(const Gemm& g, u32 row) {
     return {g.a, g.lda, g.m, g.k, row, g.lda % 4 == 0 && aligned16(g.a)};
 }
-template <bool transposed> inline Source source_b(const Gemm& g, u32 col) {
+inline Source source_b(const Gemm& g, u32 col) {
     return {g.b, g.ldb, g.n, g.k, col, g.ldb % 4 == 0 && aligned16(g.b)};
 }
 
@@ -45,38 +46,52 @@ template <bool along_depth, int OUTER> inline void place1(int i, int& o, int& d)
     }
 }
 
-// One block's share of a tile, held in registers between its way from global and its way to shared memory.
+// Place of the first of four neighbours in memory: neighbours in depth, or in outer.
+template <bool along_depth, int OUTER> inline void place4(int i, int& o, int& d) {
+    if (along_depth) {
+        d = (i % 2 + i / (2 * OUTER) * 2) * 4;
+        o = i / 2 % OUTER;
+    } else {
+        o = i * 4 % OUTER;
+        d = i * 4 / OUTER;
+    }
+}
+
+// A thread's share of a tile, held in registers between its way from global and its way to shared memory.
 template <bool along_depth, int OUTER, int BK, int PAD, int THREADS> struct Held {
-    static constexpr int count = OUTER * BK / THREADS;
-    float x[count];
+    static constexpr int count = OUTER * BK / THREADS / 4;
+    float x[count][4];
 
     inline void load(const Source& s, u32 depth) {
-        for (int r = 0; r < count; r += 4) {
-            // Four neighbours at once where they are neighbours in shared memory too.
-            int i = (r / 4 * THREADS + threadIdx.x) * 4, o = i % OUTER, d = i / OUTER;
-            if (!along_depth && s.wide && s.outer + o + 4 <= s.outers && depth + d < s.depths) {
-                float4 v = load4(element<along_depth>(s, s.outer + o, depth + d));
-                x[r] = v.x, x[r + 1] = v.y, x[r + 2] = v.z, x[r + 3] = v.w;
-                continue;
-            }
-            for (int j = 0; j < 4; j++) {
-                if (along_depth) place1<true, OUTER>((r + j) * THREADS + threadIdx.x, o, d);
-                bool inside = s.outer + o + (along_depth ? 0 : j) < s.outers && depth + d < s.depths;
-                x[r + j] = inside ? *element<along_depth>(s, s.outer + o + (along_depth ? 0 : j), depth + d) : 0.0f;
+#pragma unroll
+        for (int r = 0; r < count; r++) {
+            int o, d;
+            place4<along_depth, OUTER>(r * THREADS + threadIdx.x, o, d);
+            u32 outer = s.outer + o, at = depth + d;
+            // How many of the four are within the operand.
+            int inside = along_depth ? (outer < s.outers ? (int)(s.depths - at) : 0) : (at < s.depths ? (int)(s.outers - outer) : 0);
+            const float* from = element<along_depth>(s, outer, at);
+            if (s.wide && inside >= 4) {
+                float4 v = load4(from);
+                x[r][0] = v.x, x[r][1] = v.y, x[r][2] = v.z, x[r][3] = v.w;
+            } else {
+#pragma unroll
+                for (int j = 0; j < 4; j++) x[r][j] = j < inside ? from[j] : 0.0f;
             }
         }
     }
 
     inline void store(float* tile) const {
-        for (int r = 0; r < count; r += 4) {
-            int i = (r / 4 * THREADS + threadIdx.x) * 4, o = i % OUTER, d = i / OUTER;
-            if (!along_depth) {
-                store4(tile + d * (OUTER + PAD) + o, make_float4(x[r], x[r + 1], x[r + 2], x[r + 3]));
+#pragma unroll
+        for (int r = 0; r < count; r++) {
+            int o, d;
+            place4<along_depth, OUTER>(r * THREADS + threadIdx.x, o, d);
+            float* to = tile + d * (OUTER + PAD) + o;
+            if (along_depth) {
+#pragma unroll
+                for (int j = 0; j < 4; j++) to[j * (OUTER + PAD)] = x[r][j];
             } else {
-                for (int j = 0; j < 4; j++) {
-                    place1<true, OUTER>((r + j) * THREADS + threadIdx.x, o, d);
-                    tile[d * (OUTER + PAD) + o] = x[r + j];
-                }
+                store4(to, make_float4(x[r][0], x[r][1], x[r][2], x[r][3]));
             }
         }
     }
@@ -88,8 +103,9 @@ template <bool along_depth, int OUTER, int BK, int PAD, int THREADS> struct Held
 template <bool along_depth, int OUTER, int BK, int PAD, int THREADS>
 inline void copy_tile(float* tile, const Source& s, u32 depth) {
     if (!along_depth && s.wide) {
-        for (int i = threadIdx.x * 4; i < OUTER * BK; i += THREADS * 4) {
-            int o = i % OUTER, d = i / OUTER;
+        for (int i = threadIdx.x; i < OUTER * BK / 4; i += THREADS) {
+            int o, d;
+            place4<false, OUTER>(i, o, d);
             u32 left = s.outer + o < s.outers && depth + d < s.depths ? min(4u, s.outers - s.outer - o) : 0;
             // Where nothing is to be read the address is one that may be read.
             const float* from = left ? element<along_depth>(s, s.outer + o, depth + d) : s.data;
@@ -122,7 +138,8 @@ template <int TM, int TN, int LM, int LN> struct Sums {
 
     // sums += the product of the tiles' BK columns and rows.
     template <int BK, int STRIDE_A, int STRIDE_B> inline void add(const float* a, const float* b) {
-#pragma unroll
+        // Not all BK: a long loop body is no help, and makes long PTX.
+#pragma unroll 4
         for (int d = 0; d < BK; d++) {
             float u[TM], v[TN];
             for (int i = 0; i < TM; i += 4) {
@@ -138,14 +155,7 @@ template <int TM, int TN, int LM, int LN> struct Sums {
         }
     }
 
-    inline void finish(const Gemm& g, Corner c) const {
-        Finish f(g);
-        bool wide = wide_stores(g);
-#pragma unroll
-        for (int i = 0; i < TM; i++)
-            for (int j = 0; j < TN; j += 4) f.store4(g, c.row + row_of(i), c.col + col_of(j), &x[i][j], wide);
-        if (!has_long_functions(g)) return;
-#pragma unroll 1
-        for (int e = 0; e < TM * TN; e++) long_functions(g, c.row + row_of(e / TN), c.col + col_of(e % TN));
+    inline void finish(const Gemm& g, Corner c) {
+        store_sums<4>(g, x, [=](int i) { return c.row + row_of(i); }, [=](int j) { return c.col + col_of(j); });
     }
 };
