@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod compare;
 mod data;
 mod footprint;
 mod graph;
@@ -34,6 +35,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Interleaved timings: ours beside every peer of this machine, and the bars
     Bench(bench::Args),
+    /// Two records or two executables: faster, slower, the same, or not told apart
+    Compare(compare::Args),
     /// What a saved model says about images
     Predict(predict::Args),
     /// Memory of training and prediction, buffer by buffer, beside the notebook's formulas and what is really allocated
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Report(report::Args::main_job())) {
         Command::Train(args) => train::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Footprint(args) => footprint::run(&args),
         Command::Graph(args) => graph::run(&args),

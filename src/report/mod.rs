@@ -19,7 +19,7 @@ use crate::measure::Record;
 
 pub use chart::Chart;
 pub use sections::Section;
-pub use store::{Problem, file_name, load, save, write_html};
+pub use store::{Problem, file_name, load, read, save, write_html};
 
 /// The page for these records, with a line for each problem met on loading them. It needs nothing but itself; links to raw
 /// records are relative to it (`raw/<name>.json`).

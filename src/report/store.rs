@@ -67,7 +67,11 @@ struct Versioned {
     schema: u32,
 }
 
-fn read(file: &Path) -> Result<Record, String> {
+/// One record.
+///
+/// # Errors
+/// Why the file is none, in one line without its name.
+pub fn read(file: &Path) -> Result<Record, String> {
     let text = fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
     let version: Versioned = serde_json::from_slice(&text).map_err(|error| format!("not a Tilelab record: {error}"))?;
     if version.schema > SCHEMA {
