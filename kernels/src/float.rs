@@ -57,6 +57,9 @@ pub trait Float:
     /// Runs a product. Here and not generic, so that the loops are compiled once, in this crate.
     #[doc(hidden)]
     fn multiply(product: &Product<'_, Self>, working: &mut Working);
+    /// Runs a product that needs neither scratch nor workers.
+    #[doc(hidden)]
+    fn multiply_directly(product: &Product<'_, Self>);
 }
 
 macro_rules! float {
@@ -108,6 +111,10 @@ macro_rules! float {
                     Isa::Portable => {}
                 }
                 kernel.run(Portable)
+            }
+
+            fn multiply_directly(product: &Product<'_, Self>) {
+                product.run_directly()
             }
 
             fn multiply(product: &Product<'_, Self>, working: &mut Working) {

@@ -80,6 +80,40 @@ fn products<T: Float>(isa: Isa) {
     }
 }
 
+/// Products as callers make them, on blocks of their own: those without scratch, narrow ones, a single row.
+fn small_products<T: Float>(isa: Isa) {
+    let layouts = [Layout::RowMajor, Layout::ColumnMajor];
+    let mut random = Random(12);
+    let ctx = Context::new(isa, Threads::one()).unwrap();
+    let shapes = [
+        (16, 64, 20),
+        (16, 1, 64),
+        (24, 10, 150),
+        (17, 5, 130),
+        (9, 37, 12),
+        (1, 40, 19),
+        (19, 13, 260),
+        (3, 2, 50),
+        (8, 1, 8),
+    ];
+    for (turn, (m, n, k)) in shapes.into_iter().enumerate() {
+        for (i, kind) in KINDS.into_iter().enumerate() {
+            let layouts = [layouts[i % 2], layouts[i / 2 % 2], layouts[(i + turn) / 4 % 2]];
+            let scalars = [(1.0, 0.0), (0.5, 2.0)][(i + turn) % 2];
+            let case = Case::<T>::new(Shape { m, n, k }, layouts, scalars, kind, || random.unit());
+            case.check(&ctx, &format!("{isa} {} {m}x{n}x{k} {layouts:?} {kind:?}", T::NAME));
+        }
+    }
+}
+
+#[test]
+fn small_products_and_narrow_ones() {
+    for isa in isas() {
+        small_products::<f32>(isa);
+        small_products::<f64>(isa);
+    }
+}
+
 #[test]
 fn whole_products_in_every_layout() {
     for isa in isas() {

@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let probe = Context::new(isa, args.threads)?;
     let trouble = RefCell::new(None);
     let data: Vec<_> = cases.iter().map(train_step::Data::of).collect();
-    let mut contest = Contest::new(options, threads, recording.started(), bench::fma_probe(&probe))
+    let mut contest = Contest::new(options, threads, recording.started(), bench::fma_probe::<f32>(&probe))
         .cache_probe(bench::cache_probe(&machine))
         .progress(|kept, wanted| {
             progress.set(done + u64::from(kept));
