@@ -138,7 +138,10 @@ fn head(training: &Training, summary: Option<&Summary>) -> String {
         .map(|(name, value)| format!("{name} {value}").trim_end().to_owned())
         .collect();
     // One output tells two classes apart.
-    let classes = training.layers.last().map_or(f64::NAN, |&classes| classes.max(2) as f64);
+    let classes = training
+        .layers
+        .last()
+        .map_or(f64::NAN, |&classes| classes.max(2) as f64);
     let threads = if training.threads == 1 { "thread" } else { "threads" };
     format!(
         "{}\n{}, seed {}; {} parameters\n{}{}: {}, {} {threads}\nfirst loss {:.4}, ln {classes} = {:.4}\n\n",
