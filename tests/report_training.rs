@@ -75,9 +75,7 @@ fn everything_that_is_known_of_the_test_set_is_shown() {
     ] {
         assert!(page.contains(shown), "{shown}");
     }
-    assert!(page.contains(&format!(
-        "width=\"56\" height=\"40\" alt=\"Coat &lt;b&gt;, taken for Bag"
-    )));
+    assert!(page.contains("width=\"56\" height=\"40\" alt=\"Coat &lt;b&gt;, taken for Bag"));
     assert!(page.contains(&format!("src=\"data:image/png;base64,{png}\"")));
     // 4,321 of 5,555 are right: the root of the share, of eight shades; marked, since it lies on the diagonal.
     assert!(
