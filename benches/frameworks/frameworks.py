@@ -4,6 +4,7 @@
 One JSON object a line, both ways. The first line out is {"ready": "PyTorch 2.15.0"} or {"missing": why}. Then:
   {"open": {"layers": [..], "batch": n, "rows": n, "epochs": n, "loss": "cross-entropy"|"bce", "optimizer": "sgd"|"adam", "lr": x, "value": bool}}
       -> {"opened": id}; with epochs 0 a call is one step on one batch, else that many epochs over `rows` rows with a shuffle each;
+      with "tested": n too the rows are bytes / 255, and each epoch ends with evaluations on all of them and on n others (PyTorch alone);
   {"losses": id, "steps": n} -> {"losses": [..]} of the first n steps from the first parameters, on the first batch;
   {"run": id, "calls": n} -> {"ns": how long n calls took}.
 Inputs and first parameters come from `numbers`, which src/bench/train_step.rs has too.
@@ -23,12 +24,14 @@ if THREADS == 1:
 import numpy as np  # noqa: E402  after the variables above
 
 ADAM = (0.9, 0.999, 1e-8)
+# Rows of a batch while PyTorch evaluates: the quickest of those that were tried.
+EVALUATED = 512
 
 
-def numbers(count, seed):
-    """From [-0.5, 0.5): a hash of each place."""
+def numbers(count, seed, first=0):
+    """From [-0.5, 0.5): a hash of each place from `first` on."""
     mask = np.uint64(0xFFFFFFFF)
-    h = (np.arange(count, dtype=np.uint64) + np.uint64(seed * 0x9E3779B9)) & mask
+    h = (np.arange(first, first + count, dtype=np.uint64) + np.uint64(seed * 0x9E3779B9)) & mask
     h = (h * np.uint64(0x85EBCA6B)) & mask
     h ^= h >> np.uint64(15)
     h = (h * np.uint64(0xC2B2AE35)) & mask
@@ -39,16 +42,26 @@ def numbers(count, seed):
 class Case:
     """Sizes, data and first parameters."""
 
-    def __init__(self, epochs, layers, batch, rows, loss, optimizer, lr, value):
+    def __init__(self, epochs, layers, batch, rows, loss, optimizer, lr, value, tested=0):
         self.epochs, self.layers, self.batch, self.loss = epochs, layers, batch, loss
         self.optimizer, self.lr, self.value = optimizer, lr, value
-        self.x = (numbers(rows * layers[0], 1) + 0.5).astype(np.float32).reshape(rows, layers[0])
+        self.tested = tested
+        self.x = self.inputs(rows, 1) if tested else (numbers(rows * layers[0], 1) + 0.5).astype(np.float32).reshape(rows, layers[0])
         self.y = (np.arange(rows) * 7 % 11 % max(layers[-1], 2)).astype(np.int64)
         self.parameters = []
         for l, (n, q) in enumerate(zip(layers, layers[1:]), 1):
             w = numbers(n * q, 10 + l) * (4.0 / n) ** 0.5
             self.parameters += [w.astype(np.float32).reshape(n, q), np.zeros(q, np.float32)]
         self.random = np.random.default_rng(1)
+
+    def inputs(self, rows, seed):
+        """Bytes as the trainer draws them, as f32 from 0 to 1; in pieces, since a hash takes 8 bytes a number."""
+        columns, x = self.layers[0], np.empty((rows, self.layers[0]), np.float32)
+        for at in range(0, rows, 5000):
+            part = x[at : at + 5000]
+            drawn = numbers(part.size, seed, at * columns)
+            part[:] = (((drawn + 0.5) * 256).astype(np.uint8).astype(np.float32) / 255).reshape(part.shape)
+        return x
 
     def targets(self):
         return self.y.astype(np.float32).reshape(-1, 1) if self.loss == "bce" else self.y
@@ -142,6 +155,9 @@ def pytorch():
             self.loss = nn.BCEWithLogitsLoss() if case.loss == "bce" else nn.CrossEntropyLoss()
             self.x, self.y = torch.from_numpy(case.x), torch.from_numpy(case.targets())
             self.first = self.x[: case.batch], self.y[: case.batch]
+            if case.tested:
+                labels = np.arange(case.tested) * 7 % 11 % case.layers[-1]
+                self.test = torch.from_numpy(case.inputs(case.tested, 2)), torch.from_numpy(labels.astype(np.int64))
 
         def step(self, x, y, value):
             self.optimizer.zero_grad()
@@ -159,6 +175,19 @@ def pytorch():
                     order = torch.randperm(len(self.x))
                     for rows in order.split(case.batch):
                         self.step(self.x[rows], self.y[rows], case.value)
+                    if case.tested:
+                        self.evaluate(self.x, self.y)
+                        self.evaluate(*self.test)
+
+        def evaluate(self, x, y, rows=EVALUATED):
+            """The mean loss and the share that is right."""
+            with torch.no_grad():
+                loss, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+                for x, y in zip(x.split(rows), y.split(rows)):
+                    o = self.model(x)
+                    loss += self.loss(o, y) * len(y)
+                    right += (o.argmax(1) == y).sum()
+                return loss.item(), right.item()
 
     return PyTorch
 
@@ -248,6 +277,9 @@ def main():
     for line in sys.stdin:
         order = json.loads(line)
         if "open" in order:
+            if order["open"].get("tested") and NAME != "pytorch":
+                say({"missing": "whole epochs with evaluations"})
+                continue
             cases.append(Case(**order["open"]))
             say({"opened": len(cases) - 1})
             cases[-1] = (cases[-1], make(cases[-1]))

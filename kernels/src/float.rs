@@ -73,6 +73,7 @@ macro_rules! float {
             const LETTER: char = $letter;
             const KERNELS: &'static [MicroKernel<Self>] = &$kernels;
 
+            #[inline]
             fn from_f64(x: f64) -> Self {
                 x as $t
             }
@@ -87,6 +88,7 @@ macro_rules! float {
                 self * other
             }
 
+            #[inline]
             fn to_f64(self) -> f64 {
                 self as f64
             }

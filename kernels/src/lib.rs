@@ -51,4 +51,4 @@ pub use gemm::{Epilogue, gemm};
 pub use isa::Isa;
 pub use loss::{Gradient, Labels};
 pub use matrix::{MatMut, MatRef};
-pub use update::{Adam, Momentum};
+pub use update::{Adam, Corrections, Momentum};

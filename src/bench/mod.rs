@@ -9,6 +9,7 @@ pub mod frameworks;
 pub mod gemm;
 pub mod peers;
 pub mod train_step;
+pub mod trainings;
 
 use std::hint::black_box;
 

@@ -90,6 +90,15 @@ pub(super) trait Arithmetic<T: Float>: Send {
     /// out <- scale * rows of `bytes`, which has as many columns as `out`.
     fn gather(&mut self, bytes: &[u8], rows: &[u32], scale: T, out: ViewMut<'_, T>);
 
+    /// out <- rows of `reals`, which has as many columns as `out`.
+    fn gather_reals(&mut self, reals: &[f32], rows: &[u32], out: ViewMut<'_, T>) {
+        for (to, &row) in out.data.chunks_exact_mut(out.cols).zip(rows) {
+            let from = &reals[row as usize * out.cols..][..out.cols];
+            let pairs = to.iter_mut().zip(from);
+            pairs.for_each(|(to, &x)| *to = T::from_f64(f64::from(x)));
+        }
+    }
+
     /// C <- finish(alpha * A * B + beta * C); beta = 0 never reads C.
     fn product(
         &mut self,

@@ -29,7 +29,7 @@ pub use environment::{Environment, Preempted, Reading, System};
 pub use options::Options;
 pub use order::Order;
 use rounds::{Entry, WARM_BELOW_NS};
-pub use summary::{COPY, Unit, drops, paired_rates};
+pub use summary::{COPY, Unit, drops, paired_rates, rate_shown};
 
 /// A round counts only if the FMA probe on both sides reached this share of the best seen in the run.
 pub const PEAK_FLOOR: f64 = 0.9;

@@ -2,6 +2,7 @@
 
 mod allocations;
 mod build_facts;
+mod classification;
 mod contest;
 mod fact;
 mod machine;
@@ -14,6 +15,7 @@ mod statistics;
 mod text;
 
 pub use allocations::{Counting, allocated_bytes};
+pub use classification::*;
 pub use contest::*;
 pub use fact::Fact;
 pub use probed::*;

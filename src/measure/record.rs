@@ -273,6 +273,9 @@ pub struct Training {
     pub first_loss: f64,
     /// One entry an epoch.
     pub epochs: Vec<Epoch>,
+    /// What the trained model says of the test set, behind the last epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classification: Option<super::Classification>,
 }
 
 /// The notebook's four figures, and the time.

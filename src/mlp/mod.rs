@@ -4,6 +4,7 @@
 //! holds its parameters and runs them.
 
 pub mod checkpoint;
+mod classified;
 mod extra;
 mod init;
 mod loss;

@@ -16,12 +16,13 @@ pub use self::summary::{LayerSummary, Summary};
 use self::saving::Saver;
 use self::steps::{Loaded, Steps};
 use super::checkpoint::Best;
+use super::classified::Classifier;
 use super::train::go_on;
 use super::{Event, Model, Observer, Purpose, TrainError, TrainOptions, stream};
 use crate::data::Dataset;
 use crate::device::{Batch, Session, Set};
-use crate::measure::{Epoch, Training};
-use crate::program::lower::{Lowering, bias_name, weights_name};
+use crate::measure::{Classification, Epoch, Training};
+use crate::program::lower::{LOGITS, Lowering, bias_name, weights_name};
 use crate::program::{CORRECT, LOSS_SUM, StepArgs, fuse};
 
 /// Rows of a batch while evaluating, at least; larger than a small training batch, so that products stay efficient.
@@ -176,6 +177,7 @@ impl<'a> Trainer<'a> {
             parameters: self.model.parameters(),
             first_loss: loss,
             epochs: Vec::new(),
+            classification: None,
         })
     }
 
@@ -305,6 +307,25 @@ impl<'a> Trainer<'a> {
         let metrics = self.session.metrics()?;
         let count = rows.len() as f64;
         Ok((metrics.get(LOSS_SUM) / count, metrics.get(CORRECT) / count))
+    }
+
+    /// What the model says of the test set of `data`, which must be the data that the run was made with.
+    ///
+    /// # Errors
+    /// A device that fails to evaluate.
+    pub fn classify(&mut self, data: &Dataset) -> Result<Classification, TrainError> {
+        let Loaded { id, ref program } = self.evaluate;
+        let (rows, outputs) = (program.rows(), self.model.classes());
+        let mut classifier = Classifier::new(self.model.loss(), outputs, data);
+        let test: Vec<u32> = (0..data.test.rows as u32).collect();
+        for (rows, labels) in test.chunks(rows).zip(data.test.labels.chunks(rows)) {
+            let batch = Batch::of_set(program, &self.sets, TEST, rows)?;
+            self.session.run(id, &batch, &StepArgs::default());
+            classifier.add(&self.session.read(LOGITS)?, labels);
+        }
+        // What these runs have added up is nobody's.
+        self.session.metrics()?;
+        Ok(classifier.finish(data))
     }
 
     fn finite(&self, epoch: usize, what: &str, values: &[f64]) -> Result<(), TrainError> {

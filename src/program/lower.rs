@@ -31,7 +31,7 @@ mod writer;
 
 use tilelab_kernels::{Activation, Saves};
 
-pub use self::writer::{bias_name, output_name, weights_name};
+pub use self::writer::{LOGITS, bias_name, output_name, weights_name};
 
 use self::writer::Writer;
 use super::{

@@ -1,6 +1,7 @@
 //! What a report says: one [`Section`] a record, in words, charts and tables, before any markup.
 
 mod bench;
+mod classification;
 mod machine;
 mod probe;
 mod rates;
@@ -9,7 +10,7 @@ mod training;
 
 use std::collections::BTreeMap;
 
-use crate::measure::{Body, Record};
+use crate::measure::{Body, Picture, Record};
 
 use super::chart::Chart;
 use super::{format, store};
@@ -35,6 +36,10 @@ pub struct Section {
     pub charts: Vec<Chart>,
     /// Tables.
     pub tables: Vec<Table>,
+    /// A table whose cells are shaded.
+    pub heat: Option<Heat>,
+    /// Small pictures.
+    pub gallery: Option<Gallery>,
     /// What it was measured under.
     pub conditions: Vec<(String, String)>,
     /// How to repeat it, and the raw record's file; `None` where the section is not one record's.
@@ -92,6 +97,31 @@ pub struct Table {
     pub wrong: Vec<usize>,
     /// Where it stands.
     pub layout: Layout,
+}
+
+/// A square table of counts, shaded by each row's shares.
+#[derive(Debug, Clone)]
+pub struct Heat {
+    /// What it shows.
+    pub caption: String,
+    /// Names of rows and columns.
+    pub names: Vec<String>,
+    /// What the rows and the columns are.
+    pub sides: (&'static str, &'static str),
+    /// A cell's text and its shade, 0 to [`SHADES`].
+    pub cells: Vec<Vec<(String, usize)>>,
+}
+
+/// The darkest shade.
+pub const SHADES: usize = 8;
+
+/// Small pictures with a line or two under each.
+#[derive(Debug, Clone)]
+pub struct Gallery {
+    /// What they are.
+    pub caption: String,
+    /// A picture and its lines.
+    pub pictures: Vec<(Picture, Vec<String>)>,
 }
 
 /// Where a table stands.
@@ -212,6 +242,8 @@ fn outline(record: &Record, verdict: Verdict) -> Section {
         quick: record.quick,
         charts: Vec::new(),
         tables: Vec::new(),
+        heat: None,
+        gallery: None,
         conditions: vec![
             (
                 "measured".to_owned(),

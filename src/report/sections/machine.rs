@@ -57,6 +57,8 @@ pub fn section(machine: &Machine, records: &[Record]) -> Section {
             .into_iter()
             .flatten()
             .collect(),
+        heat: None,
+        gallery: None,
         conditions: Vec::new(),
         source: None,
     }
