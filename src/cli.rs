@@ -16,6 +16,7 @@ mod graph;
 mod predict;
 mod probe;
 mod report;
+mod search;
 mod self_test;
 pub mod shapes;
 mod train;
@@ -32,6 +33,8 @@ struct Cli {
 enum Command {
     /// Train an MLP
     Train(Box<train::Args>),
+    /// Hyperparameter search, resumable: samplers, pruners, trials in parallel, a study that Optuna opens
+    Search(Box<search::Args>),
     /// Interleaved timings: ours beside every peer of this machine, and the bars
     Bench(bench::Args),
     /// What a saved model says about images
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.command.unwrap_or(Command::Report(report::Args::main_job())) {
         Command::Train(args) => train::run(&args),
+        Command::Search(args) => search::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Footprint(args) => footprint::run(&args),

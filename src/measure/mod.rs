@@ -10,6 +10,7 @@ mod progress;
 mod rates;
 mod record;
 mod recording;
+mod search;
 mod statistics;
 mod text;
 
@@ -21,5 +22,6 @@ pub use progress::Progress;
 pub use rates::{RateOutcome, RatePoint, RateSearch};
 pub use record::*;
 pub use recording::{Recording, command_line};
+pub use search::{Importance, Search, SearchContour, SearchParameter, SearchTest, SearchTrial, SearchValue};
 pub use statistics::{COVERAGE, Interval, Ordered, StatisticsError, paired_ratio};
 pub use text::{Table, bench_table, binary_bytes, duration};

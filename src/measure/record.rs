@@ -100,6 +100,8 @@ pub enum Body {
     Training(Training),
     /// A search for a learning rate.
     Rates(super::RateSearch),
+    /// A hyperparameter search.
+    Search(Box<super::Search>),
     /// Kernels checked against their oracle.
     SelfTest(SelfTest),
     /// The memory system, claimed and measured.

@@ -4,6 +4,7 @@ mod bench;
 mod machine;
 mod probe;
 mod rates;
+mod search;
 mod self_test;
 mod training;
 
@@ -179,6 +180,7 @@ pub fn section(record: &Record) -> Section {
         Body::Bench(bench) => bench::section(record, bench),
         Body::Training(training) => training::section(record, training),
         Body::Rates(search) => rates::section(record, search),
+        Body::Search(search) => search::section(record, search),
         Body::SelfTest(test) => self_test::section(record, test),
         Body::Probe(found) => probe::section(record, found),
     }
@@ -191,6 +193,7 @@ fn rank(body: &Body) -> u8 {
         Body::Probe(_) => 2,
         Body::Training(_) => 3,
         Body::Rates(_) => 4,
+        Body::Search(_) => 5,
     }
 }
 
