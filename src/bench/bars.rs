@@ -113,7 +113,7 @@ impl Bar {
     }
 
     /// Met up to `most`.
-    fn at_most(name: String, figure: Result<f64, String>, most: f64) -> Self {
+    pub(super) fn at_most(name: String, figure: Result<f64, String>, most: f64) -> Self {
         let figure = figure.map(|figure| -figure);
         let judged = Self::judge(name, figure, most, -most);
         Self {

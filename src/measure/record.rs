@@ -102,6 +102,8 @@ pub enum Body {
     Rates(super::RateSearch),
     /// A hyperparameter search.
     Search(Box<super::Search>),
+    /// Samplers on functions with known optima.
+    Surrogates(super::Surrogates),
     /// Kernels checked against their oracle.
     SelfTest(SelfTest),
     /// The memory system, claimed and measured.

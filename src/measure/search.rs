@@ -132,3 +132,38 @@ pub struct SearchContour {
     /// One row for each place of the second.
     pub values: Vec<Vec<f64>>,
 }
+
+/// Samplers on functions with known optima.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Surrogates {
+    /// One entry a function, sampler and number of trials.
+    pub regrets: Vec<Regret>,
+    /// What a reader must know, such as who was not installed.
+    pub notes: Vec<String>,
+}
+
+/// How far the best of a search is from the optimum, over many seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Regret {
+    /// The function.
+    pub surrogate: String,
+    /// Who suggested.
+    pub sampler: String,
+    /// Trials of each search.
+    pub trials: usize,
+    /// Searches, one a seed.
+    pub runs: usize,
+    /// Over them.
+    pub regret: Quartiles,
+}
+
+/// The middle and the bounds of the middle half.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Quartiles {
+    /// A quarter lies below.
+    pub lower: f64,
+    /// Half lies below.
+    pub median: f64,
+    /// A quarter lies above.
+    pub upper: f64,
+}

@@ -131,7 +131,7 @@ fn lines(chart: &Chart, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         {
             if run.len() > 1 {
                 let places = run.iter().map(|point| (point.x, point.y));
-                                context.draw_series(LineSeries::new(places, Ink::Series(look(series, number)).color()))?;
+                context.draw_series(LineSeries::new(places, Ink::Series(look(series, number)).color()))?;
             }
         }
     }
@@ -186,7 +186,11 @@ fn marks(chart: &Chart, context: &mut Context<'_, '_>) -> Result<(), Failure> {
             Join::Apart => (2 * place as i32 + 1 - apart) * 9 * SUB / 2,
             _ => 0,
         };
-        let together = if matches!(series.join, Join::Like(_)) { drawn } else { series.points.len() };
+        let together = if matches!(series.join, Join::Like(_)) {
+            drawn
+        } else {
+            series.points.len()
+        };
         let radius = if together > MANY { 2.0 } else { 4.0 };
         for point in &series.points {
             let shown = rows[number].missing.is_none();

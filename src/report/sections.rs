@@ -6,6 +6,7 @@ mod probe;
 mod rates;
 mod search;
 mod self_test;
+mod surrogates;
 mod training;
 
 use std::collections::BTreeMap;
@@ -181,6 +182,7 @@ pub fn section(record: &Record) -> Section {
         Body::Training(training) => training::section(record, training),
         Body::Rates(search) => rates::section(record, search),
         Body::Search(search) => search::section(record, search),
+        Body::Surrogates(found) => surrogates::section(record, found),
         Body::SelfTest(test) => self_test::section(record, test),
         Body::Probe(found) => probe::section(record, found),
     }
@@ -194,6 +196,7 @@ fn rank(body: &Body) -> u8 {
         Body::Training(_) => 3,
         Body::Rates(_) => 4,
         Body::Search(_) => 5,
+        Body::Surrogates(_) => 6,
     }
 }
 

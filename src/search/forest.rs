@@ -173,14 +173,15 @@ mod tests {
                 .map(|leaf| leaf.sides.iter().map(|side| side.share()).product::<f64>())
                 .sum();
             assert!((volume - 1.0).abs() < 1e-12, "{volume}");
+            let mut error = 0.0;
             for (row, value) in rows.iter().zip(&values) {
-                let inside = tree
-                    .iter()
-                    .filter(|leaf| leaf.sides.iter().zip(row).all(|(side, &x)| side.covers(x)));
-                let leaves: Vec<_> = inside.collect();
+                let inside = |leaf: &&Leaf| leaf.sides.iter().zip(row).all(|(side, &x)| side.covers(x));
+                let leaves: Vec<_> = tree.iter().filter(inside).collect();
                 assert_eq!(leaves.len(), 1, "every point lies in one leaf");
-                assert!((leaves[0].value - value).abs() < 1.0);
+                error += (leaves[0].value - value).abs() / rows.len() as f64;
             }
+            // A third of the samples were not in the bootstrap.
+            assert!(error < 0.2, "{error}");
         }
     }
 

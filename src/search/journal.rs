@@ -186,6 +186,14 @@ impl Journal {
     }
 }
 
+impl Drop for Journal {
+    /// A child that this process is just starting holds the file open for a moment, and with it the lock.
+    fn drop(&mut self) {
+        // Nothing to do where it fails: the lock ends with the file.
+        let _ = self.file.unlock();
+    }
+}
+
 /// Makes a line of numbers that may not be finite.
 fn numbers(values: &[f64]) -> Json {
     values.iter().copied().map(json::number).collect()

@@ -113,7 +113,8 @@ impl Study {
     /// # Errors
     /// A grid with too many cells.
     pub fn in_memory(plan: Plan) -> Result<Self, StudyError> {
-        Self::new(plan, None, Replayed::default())
+        let grid = grid(&plan)?;
+        Ok(Self::new(plan, grid, None, Replayed::default()))
     }
 
     /// The study of this file, begun or gone on with; and what the user should know about that.
@@ -121,13 +122,17 @@ impl Study {
     /// # Errors
     /// A file that can't be read or written, or that holds a study of another plan.
     pub fn open(path: &Path, plan: Plan) -> Result<(Self, Vec<String>), StudyError> {
+        let grid = grid(&plan)?;
         let Opened {
             journal,
             replayed,
             warning,
         } = Journal::open(path)?;
         let mut notes: Vec<String> = warning.into_iter().collect();
-        if replayed.name.is_some() {
+        // One that was killed before its first trial has nothing to lose.
+        let empty =
+            replayed.user.is_empty() && replayed.trials.is_empty() && replayed.direction == Some(plan.direction);
+        if replayed.name.is_some() && !empty {
             let jobs = compatible(&replayed, &plan).map_err(|why| {
                 StudyError::Plan(format!(
                     "the study {} {why}; name another file with --study",
@@ -144,7 +149,7 @@ impl Study {
         let name = path
             .file_stem()
             .map_or("study".to_owned(), |stem| stem.to_string_lossy().into_owned());
-        let mut study = Self::new(plan, Some(journal), replayed)?;
+        let mut study = Self::new(plan, grid, Some(journal), replayed);
         let mut lines = Lines::default();
         if study.replayed.name.is_none() {
             lines.study(&name, study.plan.direction);
@@ -156,22 +161,18 @@ impl Study {
         Ok((study, notes))
     }
 
-    fn new(plan: Plan, journal: Option<Journal>, mut replayed: Replayed) -> Result<Self, StudyError> {
-        let grid = match plan.sampler {
-            Sampler::Grid => Some(Grid::new(&plan.space, plan.grid_points, plan.seed).map_err(StudyError::Plan)?),
-            Sampler::Random | Sampler::Tpe => None,
-        };
+    fn new(plan: Plan, grid: Option<Grid>, journal: Option<Journal>, mut replayed: Replayed) -> Self {
         if journal.is_none() {
             replayed.name = Some(String::new());
         }
-        Ok(Self {
+        Self {
             plan,
             grid,
             journal,
             replayed,
             running: BTreeSet::new(),
             repeated: BTreeMap::new(),
-        })
+        }
     }
 
     fn plan_json(&self) -> Json {
@@ -281,7 +282,7 @@ impl Study {
             .iter()
             .find(|trial| !trial.state.is_finished() && !self.running.contains(&trial.number));
         let mut number = open.map_or(trials.len(), |trial| trial.number);
-        if number >= self.target(wanted) + repeats {
+        if number >= self.target(wanted).saturating_add(repeats) {
             // Those that failed are repeated when all else is done, one after the other.
             if !self.running.is_empty() {
                 return Ok(Next::Wait);
@@ -420,6 +421,16 @@ impl Study {
         };
         lines.end(number, state, value, now_s());
         self.write(lines)
+    }
+}
+
+/// The cells of a plan that visits them.
+fn grid(plan: &Plan) -> Result<Option<Grid>, StudyError> {
+    match plan.sampler {
+        Sampler::Grid => Grid::new(&plan.space, plan.grid_points, plan.seed)
+            .map(Some)
+            .map_err(StudyError::Plan),
+        Sampler::Random | Sampler::Tpe => Ok(None),
     }
 }
 

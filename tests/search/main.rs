@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // A test may panic.
 
 mod optuna;
+mod report;
 mod samplers;
 mod studies;
 #[path = "../support/mod.rs"]

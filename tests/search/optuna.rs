@@ -43,7 +43,7 @@ fn optuna_finds_the_same_best_trial_and_the_same_importance() {
         _ => objective(run),
     });
     drop(study);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/search/optuna.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/search/load_study.py");
     let output = Command::new(python)
         .args([script.as_ref(), path.as_os_str()])
         .output()

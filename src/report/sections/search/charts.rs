@@ -162,17 +162,18 @@ fn parallel(search: &Search) -> Option<Chart> {
         .iter()
         .map(|parameter| &*parameter.name)
         .chain([&*search.measure]);
-    let edges = names.enumerate().map(|(i, name)| Edge {
+    let edges = names.clone().enumerate().map(|(i, name)| Edge {
         label: format!("{}: {name}", i + 1),
-        name: name.to_owned(),
         x: (i + 1) as f64,
-        at_foot: i % 2 == 1,
+        ..Edge::default()
     });
+    let named: Vec<String> = names.enumerate().map(|(i, name)| format!("{} {name}", i + 1)).collect();
     Some(Chart {
         title: "All parameters at once".to_owned(),
-        note:
-            "Each upright is a parameter, from its smallest value below to its largest above; the last is the result."
-                .to_owned(),
+        note: format!(
+            "Each upright goes from a parameter's smallest value below to its largest above: {}.",
+            named.join(", ")
+        ),
         x: whole("parameter"),
         y: Axis::new("place in its range", ""),
         series: lines,

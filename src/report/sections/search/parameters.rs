@@ -1,7 +1,7 @@
 //! What the parameters did: slices, importance, and the two most important together.
 
 use crate::measure::{Importance, Search, SearchContour, SearchParameter};
-use crate::report::chart::{Axis, Chart, Edge, Join, Point, Series};
+use crate::report::chart::{Axis, Chart, Join, Point, Series};
 use crate::report::format::percent;
 use crate::report::ticks::Scale;
 
@@ -54,19 +54,6 @@ fn legend(parameter: &SearchParameter) -> String {
     }
 }
 
-/// The choices by name, where each stands.
-fn edges(parameter: &SearchParameter) -> Vec<Edge> {
-    let choices = parameter.choices.iter().enumerate();
-    choices
-        .map(|(i, name)| Edge {
-            label: name.clone(),
-            name: name.clone(),
-            x: (i + 1) as f64,
-            at_foot: true,
-        })
-        .collect()
-}
-
 fn slices(search: &Search) -> impl Iterator<Item = Chart> {
     search.parameters.iter().filter_map(|parameter| {
         let point = |trial: &crate::measure::SearchTrial| {
@@ -75,13 +62,14 @@ fn slices(search: &Search) -> impl Iterator<Item = Chart> {
         };
         let mut points: Vec<Point> = search.trials.iter().filter_map(point).collect();
         points.sort_by(|a, b| a.x.total_cmp(&b.x));
+        let absent = if parameter.conditional {
+            "Trials without this parameter are not there."
+        } else {
+            ""
+        };
         (!points.is_empty()).then(|| Chart {
             title: format!("{}: every complete trial", parameter.name),
-            note: if parameter.conditional {
-                "Trials without this parameter are not there.".to_owned()
-            } else {
-                String::new()
-            },
+            note: [legend(parameter), absent.to_owned()].join(" ").trim().to_owned(),
             x: axis(parameter),
             y: value_axis(search),
             series: vec![Series {
@@ -90,7 +78,6 @@ fn slices(search: &Search) -> impl Iterator<Item = Chart> {
                 points,
                 ..Series::default()
             }],
-            edges: edges(parameter),
             ..Chart::default()
         })
     })
