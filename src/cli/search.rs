@@ -198,6 +198,15 @@ impl Args {
         }
     }
 
+    /// The command that trains this again.
+    fn repeating(&self, options: &TrainOptions) -> String {
+        let data = self.data.iter().map(|path| {
+            let named = command_line(["--data".into(), path.clone().into_os_string()]);
+            named["tilelab".len()..].to_owned()
+        });
+        options.command() + &data.collect::<String>()
+    }
+
     /// What trials share.
     fn base(&self) -> TrainOptions {
         let share = Threads::new((Threads::all().get() / self.jobs).max(1)).unwrap_or_else(|_| Threads::all());
@@ -297,14 +306,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         ))
         .into());
     }
+    // The jobs are done: all CPUs are the best configuration's.
+    let base = TrainOptions {
+        threads: args.threads.unwrap_or_else(Threads::all),
+        ..base
+    };
     let options = study
         .best()
         .map(|best| hyperparameters.options(&base, &data, &best.configuration));
     let options = options.transpose().map_err(anyhow::Error::msg)?;
+    let best_command = options
+        .as_ref()
+        .map_or(String::new(), |options| args.repeating(options));
     let mut tests = Vec::new();
     if let Some(options) = &options {
         tests = tested(args, &mut study, (options, &data), &stop)?;
-        screen.tested(&tests, &options.command())?;
+        screen.tested(&tests, &best_command)?;
     }
     let setting = Setting {
         study: args.study.display().to_string(),
@@ -312,7 +329,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         data: data.describe(),
         rows: (part.train.rows, part.test.rows),
         fixed,
-        best_command: options.map_or(String::new(), |options| options.command()),
+        best_command,
     };
     let machine = Machine::detect(Isa::available().into_iter().map(|isa| isa.id().to_owned()).collect());
     let record = recording.finish(&machine, Body::Search(Box::new(searched(&study, setting, &tests))));
@@ -348,16 +365,11 @@ fn tested(
         .into_iter()
         .filter(|each| each.trial == best)
         .collect();
-    // The jobs are done: all CPUs are this run's.
-    let options = TrainOptions {
-        threads: args.threads.unwrap_or_else(Threads::all),
-        ..options.clone()
-    };
     for seed in (0..args.final_seeds as u64).map(|place| args.seed.wrapping_add(place)) {
         if tests.iter().any(|tested| tested.seed == seed) {
             continue;
         }
-        tests.push(test(&options, data, (best, seed), &|| stop.load(Ordering::Relaxed)).map_err(failure)?);
+        tests.push(test(options, data, (best, seed), &|| stop.load(Ordering::Relaxed)).map_err(failure)?);
         study
             .set_attr(TESTED, &serde_json::to_value(&tests)?)
             .map_err(study_failure)?;

@@ -148,11 +148,6 @@ impl Journal {
         })
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Writes the lines of one change, and waits until they are on the disk.
     ///
     /// # Errors

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -168,16 +167,4 @@ pub fn best(trials: &[Trial], direction: Direction) -> Option<&Trial> {
         }
     }
     best.map(|(trial, _)| trial)
-}
-
-impl FromStr for Direction {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "minimize" => Ok(Self::Minimize),
-            "maximize" => Ok(Self::Maximize),
-            _ => Err(format!("no direction is called `{text}`; there is minimize, maximize")),
-        }
-    }
 }
