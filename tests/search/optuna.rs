@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value as Json;
 use tilelab::search::anova::Anova;
-use tilelab::search::{Outcome, Plan, Sampler, State, Study, Value};
+use tilelab::search::{Domain, Outcome, Plan, Pruner, Sampler, Space, State, Study, Value};
 
 use crate::support::needs;
 use crate::{grow, objective, plan};
@@ -26,8 +26,19 @@ fn optuna_finds_the_same_best_trial_and_the_same_importance() {
     let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("study.jsonl");
+    // Optuna's importance integrates over plain values, ours over the axis that is searched: here they are the same.
+    let mut parameters = plan(Sampler::Random).space.parameters().to_vec();
+    parameters[0].domain = Domain::Float {
+        low: 0.01,
+        high: 0.3,
+        log: false,
+        step: None,
+    };
+    let space = Space::new(parameters).unwrap();
     let plan = || Plan {
         jobs: 2,
+        pruner: Pruner::None,
+        space: space.clone(),
         ..plan(Sampler::Random)
     };
     let (mut study, _) = Study::open(&path, plan()).unwrap();

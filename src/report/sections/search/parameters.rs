@@ -76,7 +76,6 @@ fn slices(search: &Search) -> impl Iterator<Item = Chart> {
                 name: "trial".to_owned(),
                 join: Join::Apart,
                 points,
-                ..Series::default()
             }],
             ..Chart::default()
         })
