@@ -17,6 +17,7 @@ mod graph;
 mod predict;
 mod probe;
 mod report;
+mod search;
 mod self_test;
 pub mod shapes;
 mod train;
@@ -33,6 +34,8 @@ struct Cli {
 enum Command {
     /// Train an MLP
     Train(Box<train::Args>),
+    /// Hyperparameter search, resumable: samplers, pruners, trials in parallel, a study that Optuna opens
+    Search(Box<search::Args>),
     /// Interleaved timings: ours beside every peer of this machine, and the bars
     Bench(bench::Args),
     /// Two records or two executables: faster, slower, the same, or not told apart
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.command.unwrap_or(Command::Report(report::Args::main_job())) {
         Command::Train(args) => train::run(&args),
+        Command::Search(args) => search::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Predict(args) => predict::run(&args),

@@ -11,4 +11,5 @@ pub mod mlp;
 pub mod probe;
 pub mod program;
 pub mod report;
+pub mod search;
 pub mod self_test;

@@ -8,6 +8,7 @@ pub mod field;
 pub mod frameworks;
 pub mod gemm;
 pub mod peers;
+pub mod search;
 pub mod train_step;
 pub mod trainings;
 

@@ -167,7 +167,7 @@ fn run(
     };
     let data: Vec<Data> = range.cases.iter().map(|(_, case)| Data::of(case)).collect();
     let mut contest =
-        Contest::new(options, 1, recording.started(), fma_probe(&probe)).cache_probe(cache_probe(machine));
+        Contest::new(options, 1, recording.started(), fma_probe::<f32>(&probe)).cache_probe(cache_probe(machine));
     for ((x, case), data) in range.cases.iter().zip(&data) {
         let mut lineup = lineup(case, data, players, &trouble).map_err(anyhow::Error::msg)?;
         lineup.x = *x;

@@ -3,6 +3,7 @@
 mod alignment;
 mod elementwise;
 mod gemm;
+mod search;
 mod train_step;
 
 /// What the user typed.
@@ -22,6 +23,8 @@ enum What {
     Update(elementwise::Args),
     /// A training step, and whole small trainings: ours, the same on the gemm crate, and PyTorch, JAX and NumPy where they are installed
     TrainStep(train_step::Args),
+    /// Samplers on cheap functions with known optima: TPE, random draws, and Optuna where it is installed
+    Search(search::Args),
     /// What the size's remainder, the distance from row to row and the base address cost: ours on every ISA, the gemm
     /// crate and a naive loop
     Alignment(alignment::Args),
@@ -34,6 +37,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         What::Elementwise(args) => elementwise::functions(args),
         What::Update(args) => elementwise::updates(args),
         What::TrainStep(args) => train_step::run(args),
+        What::Search(args) => search::run(args),
         What::Alignment(args) => alignment::run(args),
     }
 }

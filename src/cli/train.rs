@@ -204,7 +204,7 @@ fn dtype(name: &str) -> Result<Element, String> {
 }
 
 /// What did not end well, as the error that decides the exit code.
-fn failure(error: TrainError) -> anyhow::Error {
+pub(super) fn failure(error: TrainError) -> anyhow::Error {
     let line = error.to_string();
     match error {
         TrainError::Interrupted { saved: Some(_), .. } => {
@@ -239,7 +239,7 @@ pub(super) fn stop_flag() -> io::Result<Arc<AtomicBool>> {
 }
 
 /// What `--data` names.
-fn load(data: Option<&Path>) -> Result<Dataset, DataError> {
+pub(super) fn load(data: Option<&Path>) -> Result<Dataset, DataError> {
     match data {
         Some(path) if path == Path::new("sums") => Ok(synthetic::sums()),
         Some(path) if path.extension().is_some_and(|extension| extension == "csv") => table::load(path),

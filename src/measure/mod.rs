@@ -11,6 +11,7 @@ mod progress;
 mod rates;
 mod record;
 mod recording;
+mod search;
 mod statistics;
 mod text;
 
@@ -23,5 +24,9 @@ pub use progress::Progress;
 pub use rates::{RateOutcome, RatePoint, RateSearch};
 pub use record::*;
 pub use recording::{Recording, command_line};
+pub use search::{
+    Importance, Quartiles, Regret, Search, SearchContour, SearchParameter, SearchTest, SearchTrial, SearchValue,
+    Surrogates,
+};
 pub use statistics::{COVERAGE, Interval, Ordered, StatisticsError, paired_ratio};
 pub use text::{Table, bench_table, binary_bytes, duration};

@@ -100,6 +100,10 @@ pub enum Body {
     Training(Training),
     /// A search for a learning rate.
     Rates(super::RateSearch),
+    /// A hyperparameter search.
+    Search(Box<super::Search>),
+    /// Samplers on functions with known optima.
+    Surrogates(super::Surrogates),
     /// Kernels checked against their oracle.
     SelfTest(SelfTest),
     /// The memory system, claimed and measured.

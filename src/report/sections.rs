@@ -5,7 +5,9 @@ mod classification;
 mod machine;
 mod probe;
 mod rates;
+mod search;
 mod self_test;
+mod surrogates;
 mod training;
 
 use std::collections::BTreeMap;
@@ -209,6 +211,8 @@ pub fn section(record: &Record) -> Section {
         Body::Bench(bench) => bench::section(record, bench),
         Body::Training(training) => training::section(record, training),
         Body::Rates(search) => rates::section(record, search),
+        Body::Search(search) => search::section(record, search),
+        Body::Surrogates(found) => surrogates::section(record, found),
         Body::SelfTest(test) => self_test::section(record, test),
         Body::Probe(found) => probe::section(record, found),
     }
@@ -221,6 +225,8 @@ fn rank(body: &Body) -> u8 {
         Body::Probe(_) => 2,
         Body::Training(_) => 3,
         Body::Rates(_) => 4,
+        Body::Search(_) => 5,
+        Body::Surrogates(_) => 6,
     }
 }
 

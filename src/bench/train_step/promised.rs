@@ -98,7 +98,7 @@ impl SecondCore {
     /// A CPU that lacks the ISA.
     pub fn probe(isa: Isa) -> Result<Self, ContextError> {
         let ctx = Context::new(isa, Threads::one())?;
-        let mut probe = fma_probe(&ctx);
+        let mut probe = fma_probe::<f32>(&ctx);
         let single_gflops = (0..20).map(|_| probe()).fold(0.0, f64::max);
         Ok(Self { single_gflops })
     }

@@ -154,7 +154,7 @@ fn contest(
         options,
         args.threads.get(),
         recording.started(),
-        bench::fma_probe(&probe),
+        bench::fma_probe::<f32>(&probe),
     )
     .cache_probe(bench::cache_probe(machine))
     .progress(|kept, wanted| {
