@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod data;
+mod experiment;
 mod footprint;
 mod graph;
 mod predict;
@@ -34,6 +35,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Interleaved timings: ours beside every peer of this machine, and the bars
     Bench(bench::Args),
+    /// Every question of the notebook: list, run, compare
+    Experiment(experiment::Args),
     /// What a saved model says about images
     Predict(predict::Args),
     /// Memory of training and prediction, buffer by buffer, beside the notebook's formulas and what is really allocated
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Report(report::Args::main_job())) {
         Command::Train(args) => train::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Experiment(args) => experiment::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Footprint(args) => footprint::run(&args),
         Command::Graph(args) => graph::run(&args),

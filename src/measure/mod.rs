@@ -3,6 +3,7 @@
 mod allocations;
 mod build_facts;
 mod contest;
+mod experiment;
 mod fact;
 mod machine;
 mod probed;
@@ -15,6 +16,7 @@ mod text;
 
 pub use allocations::{Counting, allocated_bytes};
 pub use contest::*;
+pub use experiment::*;
 pub use fact::Fact;
 pub use probed::*;
 pub use progress::Progress;

@@ -1,6 +1,7 @@
 //! What a report says: one [`Section`] a record, in words, charts and tables, before any markup.
 
 mod bench;
+pub mod experiment;
 mod machine;
 mod probe;
 mod rates;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use crate::measure::{Body, Record};
 
 use super::chart::Chart;
+use super::drawing::Drawing;
 use super::{format, store};
 
 /// One question and its answer.
@@ -33,6 +35,8 @@ pub struct Section {
     pub quick: bool,
     /// Charts.
     pub charts: Vec<Chart>,
+    /// Drawings that are no chart.
+    pub drawings: Vec<Drawing>,
     /// Tables.
     pub tables: Vec<Table>,
     /// What it was measured under.
@@ -160,6 +164,7 @@ pub fn all(records: &[Record]) -> Vec<Section> {
     }
     let mut ordered: Vec<&Record> = records.iter().collect();
     ordered.sort_by_key(|record| (rank(&record.body), record.started_unix_s));
+    let errata = experiment::errata::section(&ordered);
     sections.extend(ordered.into_iter().map(|record| {
         let mut section = section(record);
         if machines.len() > 1 {
@@ -169,6 +174,7 @@ pub fn all(records: &[Record]) -> Vec<Section> {
         }
         section
     }));
+    sections.extend(errata);
     name_apart(&mut sections);
     sections
 }
@@ -181,6 +187,7 @@ pub fn section(record: &Record) -> Section {
         Body::Rates(search) => rates::section(record, search),
         Body::SelfTest(test) => self_test::section(record, test),
         Body::Probe(found) => probe::section(record, found),
+        Body::Experiment(found) => experiment::section(record, found),
     }
 }
 
@@ -191,6 +198,7 @@ fn rank(body: &Body) -> u8 {
         Body::Probe(_) => 2,
         Body::Training(_) => 3,
         Body::Rates(_) => 4,
+        Body::Experiment(_) => 5,
     }
 }
 
@@ -211,6 +219,7 @@ fn outline(record: &Record, verdict: Verdict) -> Section {
         headline: None,
         quick: record.quick,
         charts: Vec::new(),
+        drawings: Vec::new(),
         tables: Vec::new(),
         conditions: vec![
             (
