@@ -17,13 +17,30 @@ mod testing;
 
 mod dense;
 mod passes;
+mod seeds;
 
+mod activation_choice;
 mod activations;
 mod batch_norm;
+mod batch_size;
+mod depth;
+mod dying_relu;
+mod footprint;
+mod framework_vs_scratch;
+mod gradients;
+mod hidden_units;
+mod learning_rate;
+mod linear_baseline;
 mod linear_collapse;
+mod matmul_alignment;
+mod memory_bus;
+mod mlp_from_scratch;
 mod piecewise_linear;
 mod sigmoid_tanh;
+mod single_neuron;
 mod stable_softmax;
+mod vanishing_gradient;
+mod weight_init;
 
 use crate::measure::{Body, Machine, Record, Recording};
 
@@ -48,12 +65,28 @@ pub struct Entry {
 
 /// All experiments, in the order of the notebook.
 pub const ALL: &[Entry] = &[
+    linear_baseline::ENTRY,
     activations::ENTRY,
+    dying_relu::ENTRY,
     linear_collapse::ENTRY,
     piecewise_linear::ENTRY,
     sigmoid_tanh::ENTRY,
     batch_norm::ENTRY,
+    vanishing_gradient::ENTRY,
     stable_softmax::ENTRY,
+    mlp_from_scratch::ENTRY,
+    hidden_units::ENTRY,
+    depth::ENTRY,
+    single_neuron::ENTRY,
+    learning_rate::ENTRY,
+    framework_vs_scratch::ENTRY,
+    matmul_alignment::ENTRY,
+    memory_bus::ENTRY,
+    activation_choice::ENTRY,
+    weight_init::ENTRY,
+    gradients::ENTRY,
+    footprint::ENTRY,
+    batch_size::ENTRY,
 ];
 
 /// The experiment of this name.

@@ -87,6 +87,12 @@ impl Outcome {
         &self.0.checks
     }
 
+    /// What its data chose, whether checks failed or not.
+    #[cfg(test)]
+    pub fn chosen(&self) -> &Finding {
+        &self.0.finding
+    }
+
     /// What it found, failed checks first.
     pub fn finding(&self) -> Finding {
         let failed = self.0.checks.iter().filter(|check| !check.passed);

@@ -2,7 +2,8 @@
 //!
 //! exp overflows f32 above ln(f32::MAX) = 88.7, and infinity over infinity is NaN. Subtracting the row's maximum changes nothing
 //! in the formula and leaves every argument at or below 0. For two classes, -log softmax((0, z))\[1\] is log(1 + exp(-z)), the binary
-//! cross-entropy of the logit z.
+//! cross-entropy of the logit z. Softmax takes a difference of numbers of the logit's size, so a loss far below 1 keeps fewer digits
+//! there than with one logit: the two are compared in ulp of the logit.
 
 use tilelab_kernels::{Labels, MatMut, MatRef, reference};
 
@@ -13,7 +14,7 @@ pub const ENTRY: Entry = Entry {
     name: "stable-softmax",
     title: "Softmax that does not overflow",
     question: "What does subtracting the maximum save softmax from, and are two classes the same as one logit?",
-    expects: "Without the subtraction exp overflows f32 above 88.7 and gives NaN; with it every row sums to 1. Two-class cross-entropy equals binary cross-entropy with logits to a few ulp.",
+    expects: "Without the subtraction exp overflows f32 above 88.7 and gives NaN; with it every row sums to 1. Two-class cross-entropy equals binary cross-entropy with logits to a few ulp of the logit.",
     run,
 };
 
@@ -85,13 +86,10 @@ fn run(run: &mut Run<'_>) -> Result<Outcome, Failure> {
     }))
 }
 
-/// How many f32 numbers lie between two positive ones; NaN if one is no number.
-fn ulps(a: f32, b: f32) -> f64 {
-    if a.is_finite() && b.is_finite() && a >= 0.0 && b >= 0.0 {
-        f64::from(a.to_bits().abs_diff(b.to_bits()))
-    } else {
-        f64::NAN
-    }
+/// |two - one| in ulp of the logit, or of 1 below it; NaN if one is no number.
+fn ulps(z: f32, (two, one): (f32, f32)) -> f64 {
+    let unit = f64::from(f32::EPSILON) * f64::from(z.abs().max(1.0));
+    (f64::from(two) - f64::from(one)).abs() / unit
 }
 
 fn most(values: impl Iterator<Item = f64>) -> f64 {
@@ -100,7 +98,8 @@ fn most(values: impl Iterator<Item = f64>) -> f64 {
 
 fn assess(data: &Data) -> Outcome {
     let lost = data.naive.iter().position(|sum| !sum.is_finite());
-    let apart = most(data.losses.iter().flatten().map(|&(two, one)| ulps(two, one)));
+    let of = |label: usize| data.logits.iter().zip(&data.losses[label]);
+    let apart = most([0, 1].into_iter().flat_map(of).map(|(&z, &losses)| ulps(z, losses)));
     let mut outcome = Outcome::new(Finding::SoftmaxStable {
         overflows_from: lost.map_or(f64::INFINITY, |at| f64::from(TOPS[at])),
         ulps: apart,
@@ -123,7 +122,11 @@ fn assess(data: &Data) -> Outcome {
         most(data.error.iter().copied()),
         4.0 * f64::from(f32::EPSILON),
     );
-    outcome.at_most("two classes against one logit, largest difference in ulp", apart, 4.0);
+    outcome.at_most(
+        "two classes against one logit, largest difference in ulp of the logit",
+        apart,
+        4.0,
+    );
     let rows = TOPS.iter().enumerate().map(|(at, &top)| {
         let cells = [f64::from(top), data.naive[at], data.ours[at], data.error[at]];
         cells.map(Cell::from).into()
@@ -136,13 +139,13 @@ fn assess(data: &Data) -> Outcome {
     ];
     outcome.sheet("Sum of a softmax row, f32", &head, rows.collect());
     let trace = |label: usize| {
-        let points = data.logits.iter().zip(&data.losses[label]);
-        Trace::line(
-            format!("label {label}"),
-            points.map(|(&z, &(two, one))| (f64::from(z), ulps(two, one))),
-        )
+        let points = of(label).map(|(&z, &losses)| (f64::from(z), ulps(z, losses)));
+        Trace::line(format!("label {label}"), points)
     };
-    let (x, y) = (PlotAxis::new("logit", ""), PlotAxis::new("difference", "ulp"));
+    let (x, y) = (
+        PlotAxis::new("logit", ""),
+        PlotAxis::new("difference", "ulp of the logit"),
+    );
     outcome.plot(plot(
         "Two-class softmax against binary cross-entropy",
         x,

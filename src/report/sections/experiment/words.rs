@@ -34,7 +34,7 @@ fn exact(finding: &Finding) -> Option<String> {
             number(*error_over_bound)
         ),
         Finding::SoftmaxStable { overflows_from, ulps } => format!(
-            "Without subtracting the maximum, rows with logits up to {} are lost to NaN; with it none is. Two classes give one logit's loss to {} ulp.",
+            "Without subtracting the maximum, rows with logits up to {} are lost to NaN; with it none is. Two classes give one logit's loss to {} ulp of the logit.",
             number(*overflows_from),
             number(*ulps)
         ),
