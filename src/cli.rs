@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod compare;
 mod data;
+mod experiment;
 mod footprint;
 mod graph;
 mod predict;
@@ -40,6 +41,8 @@ enum Command {
     Bench(bench::Args),
     /// Two records or two executables: faster, slower, the same, or not told apart
     Compare(compare::Args),
+    /// Every question of the notebook: list, run, compare
+    Experiment(experiment::Args),
     /// What a saved model says about images
     Predict(predict::Args),
     /// Memory of training and prediction, buffer by buffer, beside the notebook's formulas and what is really allocated
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Search(args) => search::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Experiment(args) => experiment::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Footprint(args) => footprint::run(&args),
         Command::Graph(args) => graph::run(&args),

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod compare;
 pub mod data;
 pub mod device;
+pub mod experiment;
 pub mod measure;
 pub mod mlp;
 pub mod probe;

@@ -108,6 +108,8 @@ pub enum Body {
     SelfTest(SelfTest),
     /// The memory system, claimed and measured.
     Probe(Box<super::Probe>),
+    /// A question of the notebook.
+    Experiment(Box<super::Experiment>),
 }
 
 /// Contestants timed in turn, round by round.
@@ -357,7 +359,7 @@ pub struct Check {
 
 /// JSON has no NaN or infinity: serde_json writes both as null, and would then refuse to read the record of the very run
 /// that somebody wants to look at. A null comes back as NaN.
-mod lost {
+pub(super) mod lost {
     use serde::{Deserialize, Deserializer};
 
     pub fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
@@ -367,5 +369,10 @@ mod lost {
     pub fn pair<'de, D: Deserializer<'de>>(from: D) -> Result<(f64, f64), D::Error> {
         let (low, high): (Option<f64>, Option<f64>) = Deserialize::deserialize(from)?;
         Ok((low.unwrap_or(f64::NAN), high.unwrap_or(f64::NAN)))
+    }
+
+    pub fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+        let list: Vec<Option<f64>> = Deserialize::deserialize(from)?;
+        Ok(list.into_iter().map(|x| x.unwrap_or(f64::NAN)).collect())
     }
 }

@@ -118,7 +118,12 @@ impl Graph {
 
     /// A picture.
     pub fn to_svg(&self) -> String {
-        svg::render(self)
+        svg::render(self, true)
+    }
+
+    /// The same for a page that styles it: its class is `graph`, and it has no style of its own.
+    pub fn to_inline_svg(&self) -> String {
+        svg::render(self, false)
     }
 }
 

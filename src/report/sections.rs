@@ -2,6 +2,7 @@
 
 mod bench;
 mod classification;
+pub mod experiment;
 mod machine;
 mod probe;
 mod rates;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use crate::measure::{Body, Picture, Record};
 
 use super::chart::Chart;
+use super::drawing::Drawing;
 use super::{format, store};
 
 /// One question and its answer.
@@ -36,6 +38,8 @@ pub struct Section {
     pub quick: bool,
     /// Charts.
     pub charts: Vec<Chart>,
+    /// Drawings that are no chart.
+    pub drawings: Vec<Drawing>,
     /// Tables.
     pub tables: Vec<Table>,
     /// A table whose cells are shaded.
@@ -192,6 +196,7 @@ pub fn all(records: &[Record]) -> Vec<Section> {
     }
     let mut ordered: Vec<&Record> = records.iter().collect();
     ordered.sort_by_key(|record| (rank(&record.body), record.started_unix_s));
+    let errata = experiment::errata::section(&ordered);
     sections.extend(ordered.into_iter().map(|record| {
         let mut section = section(record);
         if machines.len() > 1 {
@@ -201,6 +206,7 @@ pub fn all(records: &[Record]) -> Vec<Section> {
         }
         section
     }));
+    sections.extend(errata);
     name_apart(&mut sections);
     sections
 }
@@ -215,6 +221,7 @@ pub fn section(record: &Record) -> Section {
         Body::Surrogates(found) => surrogates::section(record, found),
         Body::SelfTest(test) => self_test::section(record, test),
         Body::Probe(found) => probe::section(record, found),
+        Body::Experiment(found) => experiment::section(record, found),
     }
 }
 
@@ -227,6 +234,7 @@ fn rank(body: &Body) -> u8 {
         Body::Rates(_) => 4,
         Body::Search(_) => 5,
         Body::Surrogates(_) => 6,
+        Body::Experiment(_) => 7,
     }
 }
 
@@ -247,6 +255,7 @@ fn outline(record: &Record, verdict: Verdict) -> Section {
         headline: None,
         quick: record.quick,
         charts: Vec::new(),
+        drawings: Vec::new(),
         tables: Vec::new(),
         heat: None,
         gallery: None,

@@ -123,7 +123,8 @@ pub fn file_name(name: &str) -> String {
     format!("{}-{hash}.json", if kept.is_empty() { "record" } else { kept })
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file that is whole or absent.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     static WRITES: AtomicU64 = AtomicU64::new(0);
     let count = WRITES.fetch_add(1, Ordering::Relaxed);
     let name = path

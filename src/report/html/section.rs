@@ -22,6 +22,15 @@ pub fn markup(section: &Section) -> Markup {
             @if !section.charts.is_empty() {
                 div.charts { @for chart in &section.charts { (figure(chart)) } }
             }
+            @for drawing in &section.drawings {
+                figure.drawn {
+                    figcaption {
+                        span.title { (drawing.title) }
+                        @if !drawing.note.is_empty() { span.note { (drawing.note) } }
+                    }
+                    div.scroll role="region" aria-label=(drawing.title) tabindex="0" { (PreEscaped(&drawing.svg)) }
+                }
+            }
             @if section.tables.iter().any(is_card) {
                 div.cards { @for each in section.tables.iter().filter(|each| is_card(each)) { (table(each)) } }
             }
