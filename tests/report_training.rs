@@ -4,10 +4,10 @@
 mod support;
 
 use support::records::{record, training};
-use tilelab::measure::{Body, Calibration, CalibrationBin, ClassFigures, Classification, Mistaken, Picture, base64};
+use tilelab::measure::{Body, Calibration, CalibrationBin, ClassFigures, Classification, Mistaken, Thumbnail, base64};
 use tilelab::report::render;
 
-fn classification(picture: Option<Picture>) -> Classification {
+fn classification(picture: Option<Thumbnail>) -> Classification {
     let figures = |rows, precision, recall, f1| ClassFigures {
         rows,
         precision,
@@ -49,7 +49,7 @@ fn classification(picture: Option<Picture>) -> Classification {
     }
 }
 
-fn page(picture: Option<Picture>) -> String {
+fn page(picture: Option<Thumbnail>) -> String {
     let mut training = training();
     training.classification = Some(classification(picture));
     render(&[record("train-test", "Training", Body::Training(training))], &[])
@@ -58,7 +58,7 @@ fn page(picture: Option<Picture>) -> String {
 #[test]
 fn everything_that_is_known_of_the_test_set_is_shown() {
     let png = base64(b"\x89PNG");
-    let picture = Picture {
+    let picture = Thumbnail {
         width: 28,
         height: 20,
         png: png.clone(),
@@ -94,7 +94,7 @@ fn rows_that_are_no_pictures_stand_in_a_table() {
 /// What a record says of a picture stays inside its attribute.
 #[test]
 fn a_picture_is_nothing_but_a_picture() {
-    let page = page(Some(Picture {
+    let page = page(Some(Thumbnail {
         width: 1,
         height: 1,
         png: "\" onerror=\"alert(1)".to_owned(),

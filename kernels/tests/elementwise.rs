@@ -68,6 +68,7 @@ fn gather<T: Float>(ctx: &Context, cols: usize) {
     let want: Vec<f64> = want.map(|&x| f64::from(x)).collect();
     assert_close("gather", &out.checked(), &want, |_| 0.0);
     if cols > 0 {
+        let mut out = Guarded::<T>::new(rows.len() * cols, 1);
         let into = MatMut::row_major(out.slice(), rows.len(), cols).unwrap();
         assert!(ctx.gather_rows_f32(&source[cols..], &rows, into).is_err(), "row 8 of 8");
     }

@@ -6,14 +6,15 @@
 mod plain;
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tilelab_kernels::{Activation, Context, Isa, Threads};
 
 use self::plain::{Plain, Real};
 use super::{Entry, Failure, Outcome, Run, notebook, plot};
-use crate::bench::frameworks::{self, Framework};
-use crate::bench::train_step::{Case, Data, lineup};
+use crate::bench::frameworks::{self, Frameworks};
+use crate::bench::train_step::{Case, Data, Players, lineup};
 use crate::bench::{self};
 use crate::device::{Batch, Device, ProgramId, Session};
 use crate::measure::{
@@ -145,13 +146,7 @@ fn run(run: &mut Run<'_>) -> Result<Outcome, Failure> {
         let isa = Isa::selected().map_err(|error| Failure::Usage(error.to_string()))?;
         let ctx = Context::new(isa, Threads::one())?;
         let python = std::env::var("TILELAB_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let (mut there, mut missing) = (Vec::new(), Vec::new());
-        for name in frameworks::NAMES {
-            match Framework::start(&python, name, 1) {
-                Ok(framework) => there.push(RefCell::new(framework)),
-                Err(why) => missing.push(why),
-            }
-        }
+        let Frameworks { found: there, missing } = Frameworks::start(&python, Path::new(frameworks::CANDLE), 1);
         let options = Options {
             rounds,
             budget: Duration::from_secs(run.pick(10, 60)),
@@ -159,7 +154,7 @@ fn run(run: &mut Run<'_>) -> Result<Outcome, Failure> {
             or_disturbed: true,
             ..Options::full()
         };
-        let mut contest = Contest::new(options, 1, Instant::now(), bench::fma_probe(&ctx));
+        let mut contest = Contest::new(options, 1, Instant::now(), bench::fma_probe::<f32>(&ctx));
         let trouble = RefCell::new(None);
         for &widths in networks {
             if run.stopped() {
@@ -171,10 +166,14 @@ fn run(run: &mut Run<'_>) -> Result<Outcome, Failure> {
                 epochs: 0,
                 rows: BATCH,
                 value: true,
-                least: 0.0,
             };
             let data = Data::of(&case);
-            let mut lineup = lineup(&case, &data, &there, Threads::one(), &trouble).map_err(Failure::Failed)?;
+            let players = Players {
+                frameworks: &there,
+                scratch: false,
+                threads: Threads::one(),
+            };
+            let mut lineup = lineup(&case, &data, players, &trouble).map_err(Failure::Failed)?;
             let start = Start::new(widths, run.options().seed);
             let wanted = start.losses::<f64>();
             let (mut single, mut double, mut ours) = (start.plain::<f32>(), start.plain::<f64>(), start.double()?);

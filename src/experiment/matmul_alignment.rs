@@ -35,7 +35,7 @@ fn run(run: &mut Run<'_>) -> Result<Outcome, Failure> {
             or_disturbed: true,
             min_sample: Duration::from_millis(1),
         };
-        let mut contest = Contest::new(options, 1, Instant::now(), bench::fma_probe(&ctx));
+        let mut contest = Contest::new(options, 1, Instant::now(), bench::fma_probe::<f32>(&ctx));
         let mut all = Vec::new();
         for group in alignment::Group::ALL {
             if run.stopped() {

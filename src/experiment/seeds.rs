@@ -156,6 +156,7 @@ pub mod made {
             parameters: 203_530,
             first_loss: 2.3026,
             epochs: losses.iter().enumerate().map(epoch).collect(),
+            classification: None,
         };
         Trained {
             training,

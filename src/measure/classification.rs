@@ -67,12 +67,12 @@ pub struct Mistaken {
     /// The model's share for `said`; `None` where its outputs are no probabilities.
     pub confidence: Option<f64>,
     /// How it looks, if it is a picture.
-    pub picture: Option<Picture>,
+    pub picture: Option<Thumbnail>,
 }
 
 /// A small picture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Picture {
+pub struct Thumbnail {
     /// Pixels.
     pub width: u32,
     /// Pixels.

@@ -4,7 +4,7 @@ use super::Loss;
 use crate::data::fashion_mnist::CLASSES;
 use crate::data::png::{Grey, encode};
 use crate::data::{Dataset, Values};
-use crate::measure::{Calibration, CalibrationBin, ClassFigures, Classification, Mistaken, Picture, base64};
+use crate::measure::{Calibration, CalibrationBin, ClassFigures, Classification, Mistaken, Thumbnail, base64};
 
 /// Bins of the reliability curve, as Guo et al. have them.
 const BINS: usize = 15;
@@ -177,7 +177,7 @@ fn worst(said: &[Said], data: &Dataset) -> Vec<Mistaken> {
 }
 
 /// A row of pixels as a picture; none where a row is no picture.
-fn picture(data: &Dataset, row: usize) -> Option<Picture> {
+fn picture(data: &Dataset, row: usize) -> Option<Thumbnail> {
     let (height, width) = data.shape;
     let pictured = matches!(data.test.values, Values::Bytes(_)) && height > 1 && width > 1;
     if !pictured || height * width != data.test.columns {
@@ -186,7 +186,7 @@ fn picture(data: &Dataset, row: usize) -> Option<Picture> {
     let size = (u32::try_from(width).ok()?, u32::try_from(height).ok()?);
     let pixels = data.test.image(row).to_vec();
     let png = encode(&Grey { size, pixels }).ok()?;
-    Some(Picture {
+    Some(Thumbnail {
         width: size.0,
         height: size.1,
         png: base64(&png),

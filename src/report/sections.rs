@@ -13,7 +13,7 @@ mod training;
 
 use std::collections::BTreeMap;
 
-use crate::measure::{Body, Picture, Record};
+use crate::measure::{Body, Record, Thumbnail};
 
 use super::chart::Chart;
 use super::drawing::Drawing;
@@ -127,7 +127,7 @@ pub struct Gallery {
     /// What they are.
     pub caption: String,
     /// A picture and its lines.
-    pub pictures: Vec<(Picture, Vec<String>)>,
+    pub pictures: Vec<(Thumbnail, Vec<String>)>,
 }
 
 /// Where a table stands.

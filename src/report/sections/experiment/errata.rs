@@ -42,6 +42,8 @@ pub fn section(records: &[&Record]) -> Option<Section> {
         charts: Vec::new(),
         drawings: Vec::new(),
         tables: vec![table],
+        heat: None,
+        gallery: None,
         conditions: Vec::new(),
         source: None,
     })
