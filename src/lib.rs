@@ -5,6 +5,7 @@ pub mod bench;
 pub mod cli;
 pub mod data;
 pub mod device;
+pub mod hessian;
 pub mod measure;
 pub mod mlp;
 pub mod probe;

@@ -113,7 +113,7 @@ impl Bar {
     }
 
     /// Met up to `most`.
-    fn at_most(name: String, figure: Result<f64, String>, most: f64) -> Self {
+    pub(super) fn at_most(name: String, figure: Result<f64, String>, most: f64) -> Self {
         let figure = figure.map(|figure| -figure);
         let judged = Self::judge(name, figure, most, -most);
         Self {
@@ -138,7 +138,7 @@ pub(super) fn against_best<'a>(case: &'a Case, bench: &Bench) -> Result<(&'a str
     Ok((&best.contestant, ratio.median))
 }
 
-fn kept(case: &Case, bench: &Bench) -> Result<usize, String> {
+pub(super) fn kept(case: &Case, bench: &Bench) -> Result<usize, String> {
     let rounds = || bench.rounds.iter().filter(|round| round.case == case.name);
     let kept = rounds().filter(|round| round.dropped.is_none()).count();
     if kept < ROUNDS as usize {

@@ -7,6 +7,7 @@ pub mod elementwise;
 pub mod field;
 pub mod frameworks;
 pub mod gemm;
+pub mod hessian;
 pub mod train_step;
 
 use std::hint::black_box;

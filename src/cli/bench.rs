@@ -2,6 +2,7 @@
 
 mod alignment;
 mod elementwise;
+mod hessian;
 mod train_step;
 
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ enum What {
     Update(elementwise::Args),
     /// A training step, and whole small trainings: ours, the same on the gemm crate, and PyTorch, JAX and NumPy where they are installed
     TrainStep(train_step::Args),
+    /// Second derivatives: closed form, products, a double loop, and PyTorch and JAX where they are installed
+    Hessian(hessian::Args),
     /// What the size's remainder, the distance from row to row and the base address cost: ours on every ISA, the gemm
     /// crate and a naive loop
     Alignment(alignment::Args),
@@ -85,6 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         What::Elementwise(args) => elementwise::functions(args),
         What::Update(args) => elementwise::updates(args),
         What::TrainStep(args) => train_step::run(args),
+        What::Hessian(args) => hessian::run(args),
         What::Alignment(args) => alignment::run(args),
     }
 }

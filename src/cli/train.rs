@@ -66,7 +66,7 @@ pub struct Args {
     /// Batch normalisation between each hidden layer's sums and its activation
     #[arg(long)]
     batch_norm: bool,
-    /// Rule of an update: sgd, momentum:MU, nesterov:MU, adam, adamw (--l2 is its decoupled weight decay)
+    /// Rule of an update: sgd, momentum:MU, nesterov:MU, adam, adamw (--l2 is its decoupled weight decay), newton-cg (takes no --lr; newton-cg:hessian with the Hessian in the place of Gauss-Newton's matrix)
     #[arg(long, default_value = "sgd")]
     optimizer: Optimizer,
     /// What is minimised: cross-entropy, cross-entropy:SMOOTHING, mse, bce
@@ -228,7 +228,7 @@ pub(super) fn stop_flag() -> io::Result<Arc<AtomicBool>> {
 }
 
 /// What `--data` names.
-fn load(data: Option<&Path>) -> Result<Dataset, DataError> {
+pub(super) fn load(data: Option<&Path>) -> Result<Dataset, DataError> {
     match data {
         Some(path) if path == Path::new("sums") => Ok(synthetic::sums()),
         Some(path) if path.extension().is_some_and(|extension| extension == "csv") => table::load(path),
