@@ -201,25 +201,30 @@ impl<T: Float> Layer<'_, T> {
     unsafe fn pack_pairs(&self) {
         let (n, inputs) = (self.terms.x.rows(), self.terms.x.cols());
         let (x, row) = (self.terms.x.as_ptr(), self.terms.x.row_stride());
-        let count = inputs * (inputs + 1) / 2;
-        // SAFETY: the caller has checked x and made room for whole panels.
-        unsafe {
-            for sample in 0..n {
-                let x = x.add(sample * row);
-                let mut pair = 0;
-                for i in 0..inputs {
-                    for other in i..inputs {
-                        let at = (pair / ROWS * n + sample) * ROWS + pair % ROWS;
-                        self.pairs.add(at).write((*x.add(i)).times(*x.add(other)));
-                        pair += 1;
+        let (mut i, mut other, mut panel) = (0, 0, self.pairs);
+        while i < inputs {
+            let (mut factors, mut used) = ([(0, 0); ROWS], 0);
+            while used < ROWS && i < inputs {
+                factors[used] = (i, other);
+                used += 1;
+                other += 1;
+                if other == inputs {
+                    i += 1;
+                    other = i;
+                }
+            }
+            // SAFETY: the caller has checked x and made room for whole panels.
+            unsafe {
+                for sample in 0..n {
+                    let (x, to) = (x.add(sample * row), panel.add(sample * ROWS));
+                    for (r, &(i, other)) in factors.iter().enumerate() {
+                        to.add(r).write((*x.add(i)).times(*x.add(other)));
+                    }
+                    for r in used..ROWS {
+                        to.add(r).write(T::ZERO);
                     }
                 }
-                while !pair.is_multiple_of(ROWS) {
-                    self.pairs
-                        .add((count / ROWS * n + sample) * ROWS + pair % ROWS)
-                        .write(T::ZERO);
-                    pair += 1;
-                }
+                panel = panel.add(n * ROWS);
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Second derivatives of the activations, stacked products, a layer's Hessian block and transposes, against their f64 oracles.
 
-use tilelab_kernels::{Activation, Context, Float, Isa, LayerTerms, MatMut, MatRef, Saves, Threads, reference};
+mod support;
+
+use support::contexts;
+use tilelab_kernels::{Activation, Float, LayerTerms, MatMut, MatRef, Saves, reference};
 
 const ACTIVATIONS: [Activation; 13] = [
     Activation::Identity,
@@ -17,13 +20,6 @@ const ACTIVATIONS: [Activation; 13] = [
     Activation::Gelu,
     Activation::GeluTanh,
 ];
-
-fn contexts() -> Vec<Context> {
-    Isa::available()
-        .into_iter()
-        .map(|isa| Context::new(isa, Threads::one()).unwrap())
-        .collect()
-}
 
 /// Numbers from -1 to 1.
 fn numbers<T: Float>(count: usize, seed: usize) -> Vec<T> {

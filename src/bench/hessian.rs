@@ -5,7 +5,9 @@
 //! a gradient, so that their ratios are those of one round.
 
 mod contestants;
+pub mod cost;
 mod verdicts;
+pub mod whole;
 
 use serde_json::json;
 use tilelab_kernels::Activation;

@@ -1,6 +1,7 @@
 //! `tilelab hessian`: second derivatives of a model's objective over rows of data.
 
 mod answers;
+mod cost;
 mod question;
 
 use std::path::PathBuf;
@@ -61,6 +62,15 @@ enum What {
         /// Standard deviation of the curve around each node, as a share of the spectrum's width
         #[arg(long, default_value = "0.01", value_parser = above_zero, allow_hyphen_values = true)]
         width: f64,
+    },
+    /// How seconds and bytes grow with parameters and samples: a gradient, and a Hessian by a double loop, by products, in closed form
+    Cost {
+        /// Fewer and smaller sizes
+        #[arg(long)]
+        quick: bool,
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
     },
     /// The trace by random products, with its standard error
     Trace {
@@ -167,6 +177,7 @@ fn any_count(text: &str) -> Result<usize, String> {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.what {
+        What::Cost { quick, json } => cost::run(*quick, *json),
         What::Dense {
             common,
             diagonal: false,

@@ -214,6 +214,31 @@ impl<T: Float> Closed<T> {
         }
     }
 
+    /// Bytes of all that an evaluation fills beside the matrix, once it has run.
+    pub fn bytes(&self) -> u64 {
+        let room = &self.room;
+        let flat = [
+            &room.outputs,
+            &room.gradient,
+            &room.bend,
+            &room.slope,
+            &room.back,
+            &room.curvature,
+            &room.transposed,
+            &room.mean,
+            &room.factors,
+            &room.inputs,
+            &room.hidden,
+            &room.jacobian,
+            &room.scaled,
+            &room.products,
+            &self.x,
+        ];
+        let layers = room.z.iter().chain(&room.h);
+        let all = flat.into_iter().chain(layers).map(Vec::len).sum::<usize>();
+        (all * size_of::<T>()) as u64
+    }
+
     /// Rows of the matrix.
     pub fn size(&self) -> usize {
         let (first, second) = self.sizes();

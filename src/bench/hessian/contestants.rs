@@ -21,6 +21,11 @@ const BOUND: f64 = 2e-5;
 /// Up to so many parameters the double loop takes part: it takes their square in products.
 const LOOPED: usize = 200;
 
+/// Numbers of rows, from -1 to 1.
+pub(super) fn inputs(count: usize) -> impl Iterator<Item = f32> {
+    numbers(count, 1).map(|x| (2.0 * x) as f32)
+}
+
 /// A case with its numbers, the same as the frameworks' script has.
 pub struct Problem {
     case: Case,
@@ -51,7 +56,7 @@ impl Problem {
         }
         let classes = case.layers[case.layers.len() - 1];
         Ok(Self {
-            values: numbers(case.rows * columns, 1).map(|x| (2.0 * x) as f32).collect(),
+            values: inputs(case.rows * columns).collect(),
             labels: (0..case.rows).map(|i| (i * 7 % 11 % classes) as u8).collect(),
             case: case.clone(),
             model,

@@ -234,11 +234,12 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
             }),
             Map::AddScaled { by, x, y } => {
                 let by = by.value(args);
-                self.bound.with(y, |bound, y| {
-                    for (y, x) in y.data.iter_mut().zip(bound.real(x).data) {
-                        add(y, by * x.to_f64());
-                    }
-                });
+                // lambda is 0 in most products, and there are as many elements as parameters.
+                if by != 0.0 {
+                    self.bound.with(y, |bound, y| {
+                        arithmetic.sgd(T::ONE, T::from_f64(-by), bound.real(x), y);
+                    });
+                }
             }
             Map::Norm(map) => norm::forward(&mut self.bound, blocks, &map),
             Map::NormBackward(map) => norm::backward(&mut self.bound, blocks, &map, map.accumulate.value(args)),
