@@ -15,6 +15,7 @@ mod data;
 mod experiment;
 mod footprint;
 mod graph;
+mod hessian;
 mod predict;
 mod probe;
 mod report;
@@ -49,6 +50,8 @@ enum Command {
     Footprint(footprint::Args),
     /// Draw the computational graph of a training step
     Graph(graph::Args),
+    /// Second derivatives: the Hessian, its eigenvalues, their density, its trace
+    Hessian(Box<hessian::Args>),
     /// Which data would be used, and its checksums
     Data(data::Args),
     /// The memory system, claimed beside measured: caches, latency, bandwidth, bus width
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Predict(args) => predict::run(&args),
         Command::Footprint(args) => footprint::run(&args),
         Command::Graph(args) => graph::run(&args),
+        Command::Hessian(args) => hessian::run(&args),
         Command::Data(args) => data::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Report(args) => report::run(&args),

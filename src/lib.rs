@@ -7,6 +7,7 @@ pub mod compare;
 pub mod data;
 pub mod device;
 pub mod experiment;
+pub mod hessian;
 pub mod measure;
 pub mod mlp;
 pub mod probe;

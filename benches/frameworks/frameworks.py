@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Training steps of PyTorch, JAX and NumPy, for `tilelab bench train-step`, which starts `frameworks.py NAME THREADS` for each.
+"""Training steps and second derivatives of PyTorch, JAX and NumPy, for `tilelab bench train-step` and `hessian`, which start `frameworks.py NAME THREADS` for each.
 
 One JSON object a line, both ways. The first line out is {"ready": "PyTorch 2.15.0"} or {"missing": why}. Then:
   {"open": {"layers": [..], "batch": n, "rows": n, "epochs": n, "loss": "cross-entropy"|"bce", "optimizer": "sgd"|"adam", "lr": x, "value": bool}}
       -> {"opened": id}; with epochs 0 a call is one step on one batch, else that many epochs over `rows` rows with a shuffle each;
       with "tested": n too the rows are bytes / 255, and each epoch ends with evaluations on all of them and on n others (PyTorch alone);
   {"losses": id, "steps": n} -> {"losses": [..]} of the first n steps from the first parameters, on the first batch;
-  {"run": id, "calls": n} -> {"ns": how long n calls took}.
+  {"run": id, "calls": n} -> {"ns": how long n calls took};
+  {"derivative": {"what": "hessian"|"gradient", "layers": [..], "rows": n, "loss": "mse"|"cross-entropy", "activation": "relu"|"tanh", "of": "all"|"W1"}}
+      -> {"opened": id, "values": [..]}: all of the answer, flat, once; null where the framework has no such thing.
 Inputs and first parameters come from `numbers`, which src/bench/train_step.rs has too.
 """
 import json
@@ -261,6 +263,73 @@ def jax():
     return Jax
 
 
+class Derivative:
+    """A flat vector of parameters, [in, out] and bias layer by layer, and a function of it; `ops` is torch or jax.numpy."""
+
+    def __init__(self, what, layers, rows, loss, activation, of):
+        self.what, self.layers, self.loss, self.activation, self.of = what, layers, loss, activation, of
+        self.x = (2 * numbers(rows * layers[0], 1)).astype(np.float32).reshape(rows, layers[0])
+        self.y = (np.arange(rows) * 7 % 11 % layers[-1]).astype(np.int64)
+        flat = []
+        for l, (n, q) in enumerate(zip(layers, layers[1:]), 1):
+            flat += [numbers(n * q, 10 + l) * (4.0 / n) ** 0.5, numbers(q, 20 + l)]
+        self.theta = np.concatenate(flat).astype(np.float32)
+        self.count = layers[0] * layers[1] if of == "W1" else len(self.theta)
+
+    def objective(self, ops, log_softmax, x, y, one_hot, rest):
+        """Of the leading `count` parameters, the others being `rest`."""
+
+        def value(part):
+            theta = ops.concatenate([part, rest]) if len(rest) else part
+            h, at = x, 0
+            for l, (n, q) in enumerate(zip(self.layers, self.layers[1:]), 1):
+                w, b = theta[at : at + n * q].reshape(n, q), theta[at + n * q : at + n * q + q]
+                at += (n + 1) * q
+                h = h @ w + b
+                if l < len(self.layers) - 1:
+                    h = ops.tanh(h) if self.activation == "tanh" else log_softmax.relu(h)
+            if self.loss == "mse":
+                return ((h - one_hot) ** 2).mean()
+            return -(log_softmax.log_softmax(h, -1) * one_hot).sum() / len(x)
+
+        return value
+
+
+def derivative_pytorch(case):
+    import torch
+    from torch.nn import functional
+
+    theta = torch.from_numpy(case.theta)
+    one_hot = functional.one_hot(torch.from_numpy(case.y), case.layers[-1]).float()
+    part, rest = theta[: case.count], theta[case.count :]
+    value = case.objective(torch, functional, torch.from_numpy(case.x), None, one_hot, rest)
+    function = torch.func.hessian(value) if case.what == "hessian" else torch.func.grad(value)
+    return lambda: function(part), lambda answer: answer.numpy()
+
+
+def derivative_jax(case):
+    import jax
+    import jax.numpy as jnp
+
+    theta = jnp.asarray(case.theta)
+    one_hot = jax.nn.one_hot(case.y, case.layers[-1])
+    part, rest = theta[: case.count], theta[case.count :]
+    value = case.objective(jnp, jax.nn, jnp.asarray(case.x), None, one_hot, rest)
+    function = jax.jit(jax.hessian(value) if case.what == "hessian" else jax.grad(value))
+    return lambda: function(part).block_until_ready(), np.asarray
+
+
+class Repeated:
+    """What `run` calls."""
+
+    def __init__(self, call):
+        self.call = call
+
+    def calls(self, count):
+        for _ in range(count):
+            self.call()
+
+
 def main():
     # Whatever a library prints goes to stderr.
     out, sys.stdout = sys.stdout, sys.stderr
@@ -283,6 +352,15 @@ def main():
             cases.append(Case(**order["open"]))
             say({"opened": len(cases) - 1})
             cases[-1] = (cases[-1], make(cases[-1]))
+        elif "derivative" in order:
+            case = Derivative(**order["derivative"])
+            make_one = {"pytorch": derivative_pytorch, "jax": derivative_jax}.get(NAME)
+            if make_one is None:
+                say({"opened": None})
+                continue
+            call, values = make_one(case)
+            say({"opened": len(cases), "values": values(call()).astype(float).ravel().tolist()})
+            cases.append((case, Repeated(call)))
         elif "losses" in order:
             case, _ = cases[order["losses"]]
             fresh = make(case)

@@ -160,7 +160,7 @@ pub(super) fn against_best<'a>(case: &'a Case, bench: &Bench) -> Result<(&'a str
     Ok((&best.contestant, ratio.median))
 }
 
-fn kept(case: &Case, bench: &Bench) -> Result<usize, String> {
+pub(super) fn kept(case: &Case, bench: &Bench) -> Result<usize, String> {
     let rounds = || bench.rounds.iter().filter(|round| round.case == case.name);
     let kept = rounds().filter(|round| round.dropped.is_none()).count();
     let needed = if bench.threads == 1 { ROUNDS } else { ROUNDS_OF_TWO };

@@ -7,6 +7,7 @@ pub mod elementwise;
 pub mod field;
 pub mod frameworks;
 pub mod gemm;
+pub mod hessian;
 pub mod peers;
 pub mod search;
 pub mod train_step;

@@ -123,7 +123,7 @@ impl Case {
 }
 
 /// From [-0.5, 0.5): a hash of each place.
-fn numbers(count: usize, seed: u32) -> impl Iterator<Item = f64> {
+pub(super) fn numbers(count: usize, seed: u32) -> impl Iterator<Item = f64> {
     (0..count as u32).map(move |i| {
         let mut h = i.wrapping_add(seed.wrapping_mul(0x9E37_79B9)).wrapping_mul(0x85EB_CA6B);
         h ^= h >> 15;

@@ -3,6 +3,7 @@
 mod alignment;
 mod elementwise;
 mod gemm;
+mod hessian;
 mod search;
 mod train_step;
 
@@ -25,6 +26,8 @@ enum What {
     TrainStep(train_step::Args),
     /// Samplers on cheap functions with known optima: TPE, random draws, and Optuna where it is installed
     Search(search::Args),
+    /// Second derivatives: closed form, products, a double loop, and PyTorch and JAX where they are installed
+    Hessian(hessian::Args),
     /// What the size's remainder, the distance from row to row and the base address cost: ours on every ISA, the gemm
     /// crate and a naive loop
     Alignment(alignment::Args),
@@ -38,6 +41,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         What::Update(args) => elementwise::updates(args),
         What::TrainStep(args) => train_step::run(args),
         What::Search(args) => search::run(args),
+        What::Hessian(args) => hessian::run(args),
         What::Alignment(args) => alignment::run(args),
     }
 }

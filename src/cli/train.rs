@@ -68,7 +68,7 @@ pub struct Args {
     /// Batch normalisation between each hidden layer's sums and its activation
     #[arg(long)]
     batch_norm: bool,
-    /// Rule of an update: sgd, momentum:MU, nesterov:MU, adam, adamw (--l2 is its decoupled weight decay)
+    /// Rule of an update: sgd, momentum:MU, nesterov:MU, adam, adamw (--l2 is its decoupled weight decay), newton-cg (takes no --lr; newton-cg:hessian with the Hessian in the place of Gauss-Newton's matrix)
     #[arg(long, default_value = "sgd")]
     optimizer: Optimizer,
     /// What is minimised: cross-entropy, cross-entropy:SMOOTHING, mse, bce

@@ -223,6 +223,38 @@ pub(super) trait Arithmetic<T: Float>: Send {
         put(out.data, reference::dropout(dropout, x.mat()));
     }
 
+    /// out <- f'(saved). By the plain f64 loops if a device has nothing of its own; so the three below.
+    fn activation_slope(&mut self, activation: Activation, saved: View<'_, T>, out: ViewMut<'_, T>) {
+        let slopes = saved.data.iter().map(|x| reference::derivative(activation, x.to_f64()));
+        put(out.data, slopes.collect());
+    }
+
+    /// out <- gradient (.) f''(saved).
+    fn activation_curvature(
+        &mut self,
+        activation: Activation,
+        saved: View<'_, T>,
+        gradient: View<'_, T>,
+        out: ViewMut<'_, T>,
+    ) {
+        let pairs = saved.data.iter().zip(gradient.data);
+        let bends = pairs.map(|(x, g)| g.to_f64() * reference::second_derivative(activation, x.to_f64()));
+        put(out.data, bends.collect());
+    }
+
+    /// out_k <- y (.) x_k, or out_k + that, for every block of y's shape.
+    fn multiply_stacked(&mut self, y: View<'_, T>, x: View<'_, T>, add: bool, out: ViewMut<'_, T>) {
+        for ((out, x), y) in out.data.iter_mut().zip(x.data).zip(y.data.iter().cycle()) {
+            let there = if add { out.to_f64() } else { 0.0 };
+            *out = T::from_f64(there + y.to_f64() * x.to_f64());
+        }
+    }
+
+    /// out <- softmax of each row.
+    fn softmax(&mut self, x: View<'_, T>, out: ViewMut<'_, T>) {
+        put(out.data, reference::softmax(x.mat()));
+    }
+
     /// A step with momentum.
     fn momentum(&mut self, rule: Momentum, gradient: View<'_, T>, weights: ViewMut<'_, T>, velocity: ViewMut<'_, T>) {
         let state = weights.data.iter_mut().zip(velocity.data);

@@ -176,6 +176,31 @@ impl<T: Float> Arithmetic<T> for Cpu {
         checked(self.context.dropout(dropout, x.mat(), out.mat()));
     }
 
+    fn activation_slope(&mut self, activation: Activation, saved: View<'_, T>, out: ViewMut<'_, T>) {
+        checked(self.context.activation_slope(activation, saved.data, out.data));
+    }
+
+    fn activation_curvature(
+        &mut self,
+        activation: Activation,
+        saved: View<'_, T>,
+        gradient: View<'_, T>,
+        out: ViewMut<'_, T>,
+    ) {
+        checked(
+            self.context
+                .activation_curvature(activation, saved.data, gradient.data, out.data),
+        );
+    }
+
+    fn multiply_stacked(&mut self, y: View<'_, T>, x: View<'_, T>, add: bool, out: ViewMut<'_, T>) {
+        checked(self.context.multiply_stacked(y.data, x.data, add, out.data));
+    }
+
+    fn softmax(&mut self, x: View<'_, T>, out: ViewMut<'_, T>) {
+        checked(self.context.softmax(x.mat(), out.mat()));
+    }
+
     fn momentum(&mut self, rule: Momentum, gradient: View<'_, T>, weights: ViewMut<'_, T>, velocity: ViewMut<'_, T>) {
         checked(self.context.momentum(rule, gradient.data, weights.data, velocity.data));
     }

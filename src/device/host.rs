@@ -3,6 +3,7 @@
 use tilelab_kernels::{Adam, Dropout, Float, Labels, Momentum};
 
 mod norm;
+mod tangent;
 
 use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut};
 use super::batch::{Checked, SetValues, Source};
@@ -392,6 +393,8 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
                 let matches = pairs.filter(|&(&index, &label)| index == u32::from(label)).count();
                 self.bound.add_to(metric, matches as f64);
             }
+            Op::Second(ref op) => self.second(op),
+            Op::Stacked(ref op) => self.stacked(op),
         }
     }
 

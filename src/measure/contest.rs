@@ -76,6 +76,21 @@ impl<'a> Contestant<'a> {
             run: Box::new(move |calls| Some(run(calls))),
         }
     }
+
+    /// Runs it so many times.
+    pub fn call(&mut self, calls: u64) {
+        (self.run)(calls);
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How far its answer lies from the right one, in bounds.
+    pub fn error_over_bound(&self) -> f64 {
+        self.error_over_bound
+    }
 }
 
 /// A case and who takes part in it, ours first.

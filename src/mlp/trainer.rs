@@ -1,6 +1,7 @@
 //! The training loop: shuffle, step through the batches, evaluate on both sets; the notebook's four figures each epoch.
 
 mod layers;
+mod newton;
 mod rates;
 mod saving;
 mod steps;
@@ -51,6 +52,8 @@ pub struct Trainer<'a> {
     /// The rows to train on in the order of the epoch under way.
     order: Vec<u32>,
     progress: Progress,
+    /// Products with the matrix of a quadratic model that steps of this process took.
+    products: u64,
     saver: Option<Saver>,
 }
 
@@ -112,7 +115,7 @@ impl<'a> Trainer<'a> {
         let looks = if options.layer_stats { programs.pop() } else { None };
         let parts = programs
             .pop()
-            .and_then(|evaluate| Some((evaluate, Steps::new(options, programs)?)));
+            .and_then(|evaluate| Some((evaluate, Steps::new(options, &model, programs)?)));
         let Some((evaluate, steps)) = parts else {
             unreachable!("a step has at least one program, and evaluation follows it")
         };
@@ -129,6 +132,7 @@ impl<'a> Trainer<'a> {
             order: rows[0].clone(),
             rows,
             progress: Progress::default(),
+            products: 0,
             saver: None,
         };
         trainer.set_first_weights()?;
@@ -184,6 +188,11 @@ impl<'a> Trainer<'a> {
     /// The session that holds the parameters, to read them by [`weights_name`] and [`bias_name`].
     pub fn session(&mut self) -> &mut (dyn Session + 'a) {
         &mut *self.session
+    }
+
+    /// Products with the matrix of a quadratic model that Newton-CG has taken in this process.
+    pub fn products(&self) -> u64 {
+        self.products
     }
 
     /// Epochs that are done.
