@@ -30,7 +30,15 @@ impl Frameworks {
     /// Starts those of the interpreter `python`, and candle's program. They inherit the CPUs that this process is bound to.
     pub fn start(python: &str, candle: &Path, threads: usize) -> Self {
         let scripted = NAMES.map(|name| Framework::scripted(python, name, threads));
-        let all = scripted.into_iter().chain([Framework::candle(candle, threads)]);
+        Self::gathered(scripted.into_iter().chain([Framework::candle(candle, threads)]))
+    }
+
+    /// Starts those that have second derivatives: PyTorch and JAX.
+    pub fn start_differentiating(python: &str, threads: usize) -> Self {
+        Self::gathered(["pytorch", "jax"].map(|name| Framework::scripted(python, name, threads)))
+    }
+
+    fn gathered(all: impl IntoIterator<Item = Result<Framework, String>>) -> Self {
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for framework in all {
             match framework {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tilelab_kernels::{Context, Isa, Threads};
 
-use crate::bench::frameworks::{self, Framework};
+use crate::bench::frameworks::Frameworks;
 use crate::bench::{self, bars, hessian};
 use crate::cli::Usage;
 use crate::measure::{Body, Contest, Machine, Options, Progress, Recording, Unit, bench_table};
@@ -74,22 +74,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let told = told.map_err(anyhow::Error::msg)?;
     let mut notes: Vec<String> = if threads == 1 { super::pin() } else { None }.into_iter().collect();
     // Started behind the pinning, which they inherit.
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for name in frameworks::NAMES.into_iter().filter(|name| *name != "numpy") {
-        match Framework::start(&args.python, name, threads) {
-            Ok(framework) => found.push(framework),
-            Err(why) => missing.push(why),
-        }
-    }
+    let frameworks = Frameworks::start_differentiating(&args.python, threads);
     if !args.json {
         println!("{machine}\n");
-        found.iter().for_each(|framework| println!("{}", framework.version()));
-        missing.iter().for_each(|why| println!("{why}"));
+        frameworks.lines().iter().for_each(|line| println!("{line}"));
         println!();
     }
-    notes.extend(found.iter().map(|framework| framework.version().to_owned()));
-    notes.extend(missing);
-    let found: Vec<RefCell<Framework>> = found.into_iter().map(RefCell::new).collect();
+    notes.extend(frameworks.lines());
     let recording = Recording::start(
         "bench-hessian",
         "Second derivatives, against the frameworks of this machine",
@@ -108,7 +99,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let probe = Context::new(isa, args.threads)?;
     let trouble = RefCell::new(None);
     let problems = cases.iter().map(hessian::Problem::of).collect::<Result<Vec<_>, _>>()?;
-    let mut contest = Contest::new(options, threads, recording.started(), bench::fma_probe(&probe))
+    let mut contest = Contest::new(options, threads, recording.started(), bench::fma_probe::<f32>(&probe))
         .cache_probe(bench::cache_probe(&machine))
         .progress(|kept, wanted| {
             progress.set(done + u64::from(kept));
@@ -117,7 +108,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             }
         });
     for (case, problem) in cases.iter().zip(&problems) {
-        let lineup = hessian::lineup(problem, &found, args.threads, &trouble).map_err(anyhow::Error::msg)?;
+        let lineup = hessian::lineup(problem, &frameworks.found, args.threads, &trouble).map_err(anyhow::Error::msg)?;
         contest.run(vec![lineup])?;
         if let Some(trouble) = trouble.borrow_mut().take() {
             bail!("{}: {trouble}", case.name());
