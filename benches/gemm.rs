@@ -20,7 +20,7 @@ fn products(c: &mut Criterion, group: &str, shapes: &str) {
     let shapes: Shapes = shapes.parse().unwrap();
     let mut group = c.benchmark_group(group);
     for product in shapes.0 {
-        let operands = Operands::new(product, 1);
+        let operands = Operands::<f32>::new(product, 1);
         group.throughput(Throughput::Elements(operands.shape().flops() as u64));
         for mut player in players() {
             let mut c = operands.c();

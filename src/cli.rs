@@ -10,12 +10,16 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod compare;
 mod data;
+mod experiment;
 mod footprint;
 mod graph;
+mod hessian;
 mod predict;
 mod probe;
 mod report;
+mod search;
 mod self_test;
 pub mod shapes;
 mod train;
@@ -32,14 +36,22 @@ struct Cli {
 enum Command {
     /// Train an MLP
     Train(Box<train::Args>),
+    /// Hyperparameter search, resumable: samplers, pruners, trials in parallel, a study that Optuna opens
+    Search(Box<search::Args>),
     /// Interleaved timings: ours beside every peer of this machine, and the bars
     Bench(bench::Args),
+    /// Two records or two executables: faster, slower, the same, or not told apart
+    Compare(compare::Args),
+    /// Every question of the notebook: list, run, compare
+    Experiment(experiment::Args),
     /// What a saved model says about images
     Predict(predict::Args),
     /// Memory of training and prediction, buffer by buffer, beside the notebook's formulas and what is really allocated
     Footprint(footprint::Args),
     /// Draw the computational graph of a training step
     Graph(graph::Args),
+    /// Second derivatives: the Hessian, its eigenvalues, their density, its trace
+    Hessian(Box<hessian::Args>),
     /// Which data would be used, and its checksums
     Data(data::Args),
     /// The memory system, claimed beside measured: caches, latency, bandwidth, bus width
@@ -77,10 +89,14 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.command.unwrap_or(Command::Report(report::Args::main_job())) {
         Command::Train(args) => train::run(&args),
+        Command::Search(args) => search::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Experiment(args) => experiment::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Footprint(args) => footprint::run(&args),
         Command::Graph(args) => graph::run(&args),
+        Command::Hessian(args) => hessian::run(&args),
         Command::Data(args) => data::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Report(args) => report::run(&args),

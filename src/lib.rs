@@ -3,11 +3,15 @@
 
 pub mod bench;
 pub mod cli;
+pub mod compare;
 pub mod data;
 pub mod device;
+pub mod experiment;
+pub mod hessian;
 pub mod measure;
 pub mod mlp;
 pub mod probe;
 pub mod program;
 pub mod report;
+pub mod search;
 pub mod self_test;

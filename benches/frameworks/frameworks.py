@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Training steps of PyTorch, JAX and NumPy, for `tilelab bench train-step`, which starts `frameworks.py NAME THREADS` for each.
+"""Training steps and second derivatives of PyTorch, JAX and NumPy, for `tilelab bench train-step` and `hessian`, which start `frameworks.py NAME THREADS` for each.
 
 One JSON object a line, both ways. The first line out is {"ready": "PyTorch 2.15.0"} or {"missing": why}. Then:
   {"open": {"layers": [..], "batch": n, "rows": n, "epochs": n, "loss": "cross-entropy"|"bce", "optimizer": "sgd"|"adam", "lr": x, "value": bool}}
       -> {"opened": id}; with epochs 0 a call is one step on one batch, else that many epochs over `rows` rows with a shuffle each;
+      with "tested": n too the rows are bytes / 255, and each epoch ends with evaluations on all of them and on n others (PyTorch alone);
   {"losses": id, "steps": n} -> {"losses": [..]} of the first n steps from the first parameters, on the first batch;
-  {"run": id, "calls": n} -> {"ns": how long n calls took}.
+  {"run": id, "calls": n} -> {"ns": how long n calls took};
+  {"derivative": {"what": "hessian"|"gradient", "layers": [..], "rows": n, "loss": "mse"|"cross-entropy", "activation": "relu"|"tanh", "of": "all"|"W1"}}
+      -> {"opened": id, "values": [..]}: all of the answer, flat, once; null where the framework has no such thing.
 Inputs and first parameters come from `numbers`, which src/bench/train_step.rs has too.
 """
 import json
@@ -23,12 +26,14 @@ if THREADS == 1:
 import numpy as np  # noqa: E402  after the variables above
 
 ADAM = (0.9, 0.999, 1e-8)
+# Rows of a batch while PyTorch evaluates: the quickest of those that were tried.
+EVALUATED = 512
 
 
-def numbers(count, seed):
-    """From [-0.5, 0.5): a hash of each place."""
+def numbers(count, seed, first=0):
+    """From [-0.5, 0.5): a hash of each place from `first` on."""
     mask = np.uint64(0xFFFFFFFF)
-    h = (np.arange(count, dtype=np.uint64) + np.uint64(seed * 0x9E3779B9)) & mask
+    h = (np.arange(first, first + count, dtype=np.uint64) + np.uint64(seed * 0x9E3779B9)) & mask
     h = (h * np.uint64(0x85EBCA6B)) & mask
     h ^= h >> np.uint64(15)
     h = (h * np.uint64(0xC2B2AE35)) & mask
@@ -39,16 +44,26 @@ def numbers(count, seed):
 class Case:
     """Sizes, data and first parameters."""
 
-    def __init__(self, epochs, layers, batch, rows, loss, optimizer, lr, value):
+    def __init__(self, epochs, layers, batch, rows, loss, optimizer, lr, value, tested=0):
         self.epochs, self.layers, self.batch, self.loss = epochs, layers, batch, loss
         self.optimizer, self.lr, self.value = optimizer, lr, value
-        self.x = (numbers(rows * layers[0], 1) + 0.5).astype(np.float32).reshape(rows, layers[0])
+        self.tested = tested
+        self.x = self.inputs(rows, 1) if tested else (numbers(rows * layers[0], 1) + 0.5).astype(np.float32).reshape(rows, layers[0])
         self.y = (np.arange(rows) * 7 % 11 % max(layers[-1], 2)).astype(np.int64)
         self.parameters = []
         for l, (n, q) in enumerate(zip(layers, layers[1:]), 1):
             w = numbers(n * q, 10 + l) * (4.0 / n) ** 0.5
             self.parameters += [w.astype(np.float32).reshape(n, q), np.zeros(q, np.float32)]
         self.random = np.random.default_rng(1)
+
+    def inputs(self, rows, seed):
+        """Bytes as the trainer draws them, as f32 from 0 to 1; in pieces, since a hash takes 8 bytes a number."""
+        columns, x = self.layers[0], np.empty((rows, self.layers[0]), np.float32)
+        for at in range(0, rows, 5000):
+            part = x[at : at + 5000]
+            drawn = numbers(part.size, seed, at * columns)
+            part[:] = (((drawn + 0.5) * 256).astype(np.uint8).astype(np.float32) / 255).reshape(part.shape)
+        return x
 
     def targets(self):
         return self.y.astype(np.float32).reshape(-1, 1) if self.loss == "bce" else self.y
@@ -142,6 +157,9 @@ def pytorch():
             self.loss = nn.BCEWithLogitsLoss() if case.loss == "bce" else nn.CrossEntropyLoss()
             self.x, self.y = torch.from_numpy(case.x), torch.from_numpy(case.targets())
             self.first = self.x[: case.batch], self.y[: case.batch]
+            if case.tested:
+                labels = np.arange(case.tested) * 7 % 11 % case.layers[-1]
+                self.test = torch.from_numpy(case.inputs(case.tested, 2)), torch.from_numpy(labels.astype(np.int64))
 
         def step(self, x, y, value):
             self.optimizer.zero_grad()
@@ -159,6 +177,19 @@ def pytorch():
                     order = torch.randperm(len(self.x))
                     for rows in order.split(case.batch):
                         self.step(self.x[rows], self.y[rows], case.value)
+                    if case.tested:
+                        self.evaluate(self.x, self.y)
+                        self.evaluate(*self.test)
+
+        def evaluate(self, x, y, rows=EVALUATED):
+            """The mean loss and the share that is right."""
+            with torch.no_grad():
+                loss, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+                for x, y in zip(x.split(rows), y.split(rows)):
+                    o = self.model(x)
+                    loss += self.loss(o, y) * len(y)
+                    right += (o.argmax(1) == y).sum()
+                return loss.item(), right.item()
 
     return PyTorch
 
@@ -232,6 +263,73 @@ def jax():
     return Jax
 
 
+class Derivative:
+    """A flat vector of parameters, [in, out] and bias layer by layer, and a function of it; `ops` is torch or jax.numpy."""
+
+    def __init__(self, what, layers, rows, loss, activation, of):
+        self.what, self.layers, self.loss, self.activation, self.of = what, layers, loss, activation, of
+        self.x = (2 * numbers(rows * layers[0], 1)).astype(np.float32).reshape(rows, layers[0])
+        self.y = (np.arange(rows) * 7 % 11 % layers[-1]).astype(np.int64)
+        flat = []
+        for l, (n, q) in enumerate(zip(layers, layers[1:]), 1):
+            flat += [numbers(n * q, 10 + l) * (4.0 / n) ** 0.5, numbers(q, 20 + l)]
+        self.theta = np.concatenate(flat).astype(np.float32)
+        self.count = layers[0] * layers[1] if of == "W1" else len(self.theta)
+
+    def objective(self, ops, log_softmax, x, y, one_hot, rest):
+        """Of the leading `count` parameters, the others being `rest`."""
+
+        def value(part):
+            theta = ops.concatenate([part, rest]) if len(rest) else part
+            h, at = x, 0
+            for l, (n, q) in enumerate(zip(self.layers, self.layers[1:]), 1):
+                w, b = theta[at : at + n * q].reshape(n, q), theta[at + n * q : at + n * q + q]
+                at += (n + 1) * q
+                h = h @ w + b
+                if l < len(self.layers) - 1:
+                    h = ops.tanh(h) if self.activation == "tanh" else log_softmax.relu(h)
+            if self.loss == "mse":
+                return ((h - one_hot) ** 2).mean()
+            return -(log_softmax.log_softmax(h, -1) * one_hot).sum() / len(x)
+
+        return value
+
+
+def derivative_pytorch(case):
+    import torch
+    from torch.nn import functional
+
+    theta = torch.from_numpy(case.theta)
+    one_hot = functional.one_hot(torch.from_numpy(case.y), case.layers[-1]).float()
+    part, rest = theta[: case.count], theta[case.count :]
+    value = case.objective(torch, functional, torch.from_numpy(case.x), None, one_hot, rest)
+    function = torch.func.hessian(value) if case.what == "hessian" else torch.func.grad(value)
+    return lambda: function(part), lambda answer: answer.numpy()
+
+
+def derivative_jax(case):
+    import jax
+    import jax.numpy as jnp
+
+    theta = jnp.asarray(case.theta)
+    one_hot = jax.nn.one_hot(case.y, case.layers[-1])
+    part, rest = theta[: case.count], theta[case.count :]
+    value = case.objective(jnp, jax.nn, jnp.asarray(case.x), None, one_hot, rest)
+    function = jax.jit(jax.hessian(value) if case.what == "hessian" else jax.grad(value))
+    return lambda: function(part).block_until_ready(), np.asarray
+
+
+class Repeated:
+    """What `run` calls."""
+
+    def __init__(self, call):
+        self.call = call
+
+    def calls(self, count):
+        for _ in range(count):
+            self.call()
+
+
 def main():
     # Whatever a library prints goes to stderr.
     out, sys.stdout = sys.stdout, sys.stderr
@@ -248,9 +346,21 @@ def main():
     for line in sys.stdin:
         order = json.loads(line)
         if "open" in order:
+            if order["open"].get("tested") and NAME != "pytorch":
+                say({"missing": "whole epochs with evaluations"})
+                continue
             cases.append(Case(**order["open"]))
             say({"opened": len(cases) - 1})
             cases[-1] = (cases[-1], make(cases[-1]))
+        elif "derivative" in order:
+            case = Derivative(**order["derivative"])
+            make_one = {"pytorch": derivative_pytorch, "jax": derivative_jax}.get(NAME)
+            if make_one is None:
+                say({"opened": None})
+                continue
+            call, values = make_one(case)
+            say({"opened": len(cases), "values": values(call()).astype(float).ravel().tolist()})
+            cases.append((case, Repeated(call)))
         elif "losses" in order:
             case, _ = cases[order["losses"]]
             fresh = make(case)

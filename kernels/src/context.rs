@@ -49,7 +49,8 @@ impl Threads {
 
 /// Where kernels run: an ISA, worker threads, scratch memory, blocking. A cheap handle: clones share all of it.
 ///
-/// Calls on one context serialise on its scratch. For two calls at once, make two contexts.
+/// Calls on one context serialise on its scratch, but for products so small that they need none. For two calls at once,
+/// make two contexts.
 ///
 /// ```
 /// use tilelab_kernels::{Context, Epilogue, Isa, MatMut, MatRef, Threads};

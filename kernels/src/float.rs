@@ -57,6 +57,9 @@ pub trait Float:
     /// Runs a product. Here and not generic, so that the loops are compiled once, in this crate.
     #[doc(hidden)]
     fn multiply(product: &Product<'_, Self>, working: &mut Working);
+    /// Runs a product that needs neither scratch nor workers.
+    #[doc(hidden)]
+    fn multiply_directly(product: &Product<'_, Self>);
 }
 
 macro_rules! float {
@@ -70,6 +73,7 @@ macro_rules! float {
             const LETTER: char = $letter;
             const KERNELS: &'static [MicroKernel<Self>] = &$kernels;
 
+            #[inline]
             fn from_f64(x: f64) -> Self {
                 x as $t
             }
@@ -84,6 +88,7 @@ macro_rules! float {
                 self * other
             }
 
+            #[inline]
             fn to_f64(self) -> f64 {
                 self as f64
             }
@@ -108,6 +113,10 @@ macro_rules! float {
                     Isa::Portable => {}
                 }
                 kernel.run(Portable)
+            }
+
+            fn multiply_directly(product: &Product<'_, Self>) {
+                product.run_directly()
             }
 
             fn multiply(product: &Product<'_, Self>, working: &mut Working) {

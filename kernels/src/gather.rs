@@ -1,8 +1,29 @@
-//! Rows of a byte matrix, gathered by index and made numbers: a batch of images out of the data set.
+//! Rows of a matrix, gathered by index: a batch out of the data set. Bytes are made numbers.
+//!
+//! The rows lie anywhere in a set that no near cache holds, so a row's first lines are asked for some rows ahead; the hardware follows a
+//! long row from there on.
 
 use crate::elementwise::{Rows, length, over_rows};
 use crate::simd::{Kernel, Simd};
 use crate::{Context, Float, MatMut, ShapeError};
+
+/// Rows between the one that is asked for and the one that is copied.
+const AHEAD: usize = 8;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Lines of a row that are asked for.
+const LINES: usize = 4;
+
+/// Asks for the first lines of the row that is [`AHEAD`] of row `i`, if there is one.
+#[inline(always)]
+fn ask_ahead<E, T: Float, S: Simd<T>>(s: S, source: &[E], rows: &[u32], (i, cols): (usize, usize)) {
+    let Some(&row) = rows.get(i + AHEAD) else { return };
+    // Only an address: nothing is read.
+    let from = source.as_ptr().wrapping_add(row as usize * cols).cast::<u8>();
+    for line in 0..(cols * size_of::<E>()).div_ceil(LINE).min(LINES) {
+        s.prefetch(from.wrapping_add(line * LINE).cast());
+    }
+}
 
 /// Rows `first..first + count` of the output.
 struct Gather<'a, T> {
@@ -22,6 +43,7 @@ impl<T: Float> Kernel<T> for Gather<'_, T> {
         let n = self.out.cols;
         let scale = s.splat(self.scale);
         for i in self.first..self.first + self.count {
+            ask_ahead(s, self.source, self.rows, (i, n));
             // SAFETY: the index was checked to be a row of `source`; row i of `out` is this task's alone.
             let (from, to) = unsafe { (self.source.as_ptr().add(self.rows[i] as usize * n), self.out.row(i)) };
             let mut j = 0;
@@ -39,6 +61,50 @@ impl<T: Float> Kernel<T> for Gather<'_, T> {
                 }
             }
         }
+    }
+}
+
+/// The same of f32, which are taken as they are.
+struct GatherReals<'a, T> {
+    source: &'a [f32],
+    rows: &'a [u32],
+    out: Rows<T>,
+    first: usize,
+    count: usize,
+}
+
+impl<T: Float> Kernel<T> for GatherReals<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd<T>>(self, s: S) {
+        let n = self.out.cols;
+        for i in self.first..self.first + self.count {
+            ask_ahead(s, self.source, self.rows, (i, n));
+            let from = &self.source[self.rows[i] as usize * n..][..n];
+            // SAFETY: row i of `out` has n elements, and is this task's alone.
+            let to = unsafe { std::slice::from_raw_parts_mut(self.out.row(i), n) };
+            // Of f32 a copy: both conversions are exact, and the compiler takes them out.
+            to.iter_mut()
+                .zip(from)
+                .for_each(|(to, &x)| *to = T::from_f64(f64::from(x)));
+        }
+    }
+}
+
+/// `rows` must be rows of a `source` of `cols` columns.
+fn check<E>(operation: &'static str, source: &[E], cols: usize, rows: &[u32]) -> Result<(), ShapeError> {
+    let limit = source.len().checked_div(cols).unwrap_or(0);
+    length(operation, "source", source.len(), limit * cols)?;
+    let outside = rows.iter().position(|&row| row as usize >= limit);
+    match outside {
+        Some(place) if cols > 0 => Err(ShapeError::Index {
+            operation,
+            index: rows[place] as usize,
+            place,
+            limit,
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -60,17 +126,7 @@ impl Context {
         let out = Rows::of_mut(OPERATION, "out", &mut out)?;
         length(OPERATION, "a row of out", out.cols, cols)?;
         length(OPERATION, "rows", rows.len(), out.rows)?;
-        let limit = source.len().checked_div(cols).unwrap_or(0);
-        length(OPERATION, "source", source.len(), limit * cols)?;
-        let outside = rows.iter().position(|&row| row as usize >= limit);
-        if let (Some(place), true) = (outside, cols > 0) {
-            return Err(ShapeError::Index {
-                operation: OPERATION,
-                index: rows[place] as usize,
-                place,
-                limit,
-            });
-        }
+        check(OPERATION, source, cols, rows)?;
         let isa = self.isa();
         over_rows(self, out.rows, out.cols, &|first, count| {
             T::run_on(
@@ -79,6 +135,35 @@ impl Context {
                     source,
                     rows,
                     scale,
+                    out,
+                    first,
+                    count,
+                },
+            );
+        });
+        Ok(())
+    }
+    /// out\[i, j\] = source\[rows\[i\] * cols + j\], `cols` being the columns of `out`.
+    ///
+    /// # Errors
+    /// As [`Context::gather_rows_u8`].
+    pub fn gather_rows_f32<T: Float>(
+        &self,
+        source: &[f32],
+        rows: &[u32],
+        mut out: MatMut<'_, T>,
+    ) -> Result<(), ShapeError> {
+        const OPERATION: &str = "gather_rows_f32";
+        let out = Rows::of_mut(OPERATION, "out", &mut out)?;
+        length(OPERATION, "rows", rows.len(), out.rows)?;
+        check(OPERATION, source, out.cols, rows)?;
+        let isa = self.isa();
+        over_rows(self, out.rows, out.cols, &|first, count| {
+            T::run_on(
+                isa,
+                GatherReals {
+                    source,
+                    rows,
                     out,
                     first,
                     count,

@@ -10,6 +10,7 @@
 //! | products, with epilogues | [`Context::gemm`], [`Context::plan_gemm`] |
 //! | elementary functions | [`Context::exp`], [`Context::log`], [`Context::erf`] |
 //! | activations and derivatives | [`Context::activate`], [`Context::activate_backward`], [`Context::activation_parameter_gradient`] |
+//! | second derivatives | [`Context::activation_slope`], [`Context::activation_curvature`], [`Context::multiply_stacked`], [`Context::layer_hessian`], [`Context::transpose`] |
 //! | softmax | [`Context::softmax`], [`Context::log_softmax`], [`Context::logsumexp`] |
 //! | losses with gradients | [`Context::softmax_cross_entropy`], [`Context::binary_cross_entropy`], [`Context::squared_error`] |
 //! | reductions | [`Context::column_sum`], [`Context::column_dot`], [`Context::column_mean_variance`], [`Context::row_argmax`] |
@@ -24,6 +25,7 @@ mod columns;
 mod context;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+mod curvature;
 mod dropout;
 mod elementary;
 mod elementwise;
@@ -31,6 +33,7 @@ mod error;
 mod float;
 mod gather;
 pub mod gemm;
+mod hessian;
 mod isa;
 mod loss;
 mod matrix;
@@ -51,7 +54,8 @@ pub use dropout::Dropout;
 pub use error::{ContextError, ShapeError};
 pub use float::Float;
 pub use gemm::{Epilogue, gemm};
+pub use hessian::LayerTerms;
 pub use isa::Isa;
 pub use loss::{Gradient, Labels};
 pub use matrix::{MatMut, MatRef};
-pub use update::{Adam, Momentum};
+pub use update::{Adam, Corrections, Momentum};

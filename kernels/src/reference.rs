@@ -73,6 +73,76 @@ pub fn derivative_by_parameter(activation: Activation, x: f64) -> f64 {
     }
 }
 
+/// `f''(saved)`, with `saved` as in [`derivative`]; 0 at a kink.
+pub fn second_derivative(activation: Activation, saved: f64) -> f64 {
+    match activation {
+        Activation::Elu { alpha } => {
+            let below = match activation.saves() {
+                Saves::Output => saved + alpha,
+                Saves::Input => alpha * saved.exp(),
+            };
+            if_positive(saved, 0.0, below)
+        }
+        Activation::Sigmoid => saved * (1.0 - saved) * (1.0 - 2.0 * saved),
+        Activation::Tanh => -2.0 * saved * (1.0 - saved) * (1.0 + saved),
+        Activation::Swish { beta } => {
+            let z = beta * saved;
+            beta * sigmoid_slope(z) * (2.0 + z * (sigmoid(-z) - sigmoid(z)))
+        }
+        Activation::Gelu => {
+            let density = (-saved * saved / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+            density * (2.0 - saved * saved)
+        }
+        Activation::GeluTanh => {
+            let (u, slope) = gelu_argument(saved);
+            let bend = 2.0 * (2.0 / std::f64::consts::PI).sqrt() * 6.0 * 0.044715 * saved;
+            sigmoid_slope(u) * (2.0 * slope + saved * ((sigmoid(-u) - sigmoid(u)) * slope * slope + bend))
+        }
+        Activation::Identity | Activation::Relu | Activation::LeakyRelu { .. } | Activation::PRelu { .. } => 0.0,
+    }
+}
+
+/// `d^2 f / dx dp` and `d^2 f / dp^2` at `x`, p being prelu's alpha or swish's beta; 0 for activations without one.
+pub fn second_derivatives_by_parameter(activation: Activation, x: f64) -> (f64, f64) {
+    match activation {
+        Activation::PRelu { .. } => (f64::from(x < 0.0), 0.0),
+        Activation::Swish { beta } => {
+            let z = beta * x;
+            let (slope, bend) = (sigmoid_slope(z), sigmoid(-z) - sigmoid(z));
+            (x * slope * (2.0 + z * bend), x.powi(3) * slope * bend)
+        }
+        _ => (0.0, 0.0),
+    }
+}
+
+/// The block of a Hessian by one layer's weights: the formula at the head of `hessian.rs`.
+pub fn layer_hessian<T: Float>(terms: crate::LayerTerms<'_, T>) -> Vec<f64> {
+    let (n, inputs, units, q) = (terms.x.rows(), terms.x.cols(), terms.units, terms.positive);
+    let per_row = q + usize::from(terms.negative);
+    let factor = |s: usize, c: usize, j: usize| terms.factors[(s * per_row + c) * units + j].to_f64();
+    let e = |s: usize, j: usize, other: usize| {
+        let plus: f64 = (0..q).map(|c| factor(s, c, j) * factor(s, c, other)).sum();
+        let minus = if terms.negative {
+            factor(s, q, j) * factor(s, q, other)
+        } else {
+            0.0
+        };
+        let diagonal = terms
+            .diagonal
+            .filter(|_| j == other)
+            .map_or(0.0, |d| d[s * units + j].to_f64());
+        plus - minus + diagonal
+    };
+    let size = inputs * units;
+    let element = |row: usize, col: usize| {
+        let (i, j, other_i, other_j) = (row / units, row % units, col / units, col % units);
+        (0..n)
+            .map(|s| at(terms.x, s, i) * at(terms.x, s, other_i) * e(s, j, other_j))
+            .sum()
+    };
+    (0..size * size).map(|at| element(at / size, at % size)).collect()
+}
+
 /// erf(x).
 pub fn erf(x: f64) -> f64 {
     libm::erf(x)

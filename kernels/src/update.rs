@@ -160,9 +160,29 @@ struct AdamRule<T> {
     epsilon: T,
 }
 
-impl<T: Float> From<Adam> for AdamRule<T> {
-    fn from(adam: Adam) -> Self {
-        let power = |beta: f64| 1.0 - beta.powf(adam.step as f64);
+/// What a step of Adam corrects its moments by: it depends on b1, b2 and the step's number alone, and takes two powers, which
+/// are more than a small array's update takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Corrections {
+    /// 1 - b1^t
+    first: f64,
+    /// 1 / sqrt(1 - b2^t)
+    inverse_root: f64,
+}
+
+impl Adam {
+    /// The corrections of this step.
+    pub fn corrections(&self) -> Corrections {
+        let power = |beta: f64| 1.0 - beta.powf(self.step as f64);
+        Corrections {
+            first: power(self.beta1),
+            inverse_root: 1.0 / power(self.beta2).sqrt(),
+        }
+    }
+}
+
+impl<T: Float> AdamRule<T> {
+    fn new(adam: Adam, corrections: Corrections) -> Self {
         let t = T::from_f64;
         Self {
             decay: t(1.0 - adam.lr * adam.weight_decay),
@@ -171,8 +191,8 @@ impl<T: Float> From<Adam> for AdamRule<T> {
             rest1: t(1.0 - adam.beta1),
             beta2: t(adam.beta2),
             rest2: t(1.0 - adam.beta2),
-            step: t(adam.lr / power(adam.beta1)),
-            inverse_root: t(1.0 / power(adam.beta2).sqrt()),
+            step: t(adam.lr / corrections.first),
+            inverse_root: t(corrections.inverse_root),
             epsilon: t(adam.epsilon),
         }
     }
@@ -232,7 +252,22 @@ impl Context {
         first: &mut [T],
         second: &mut [T],
     ) -> Result<(), ShapeError> {
+        self.adam_corrected(rule, rule.corrections(), gradient, weights, [first, second])
+    }
+
+    /// [`Context::adam`] with the corrections of [`Adam::corrections`], which all arrays of a step share, and both moments.
+    ///
+    /// # Errors
+    /// When the lengths differ.
+    pub fn adam_corrected<T: Float>(
+        &self,
+        rule: Adam,
+        corrections: Corrections,
+        gradient: &[T],
+        weights: &mut [T],
+        [first, second]: [&mut [T]; 2],
+    ) -> Result<(), ShapeError> {
         let arrays = [("weights", weights), ("first", first), ("second", second)];
-        update(self, "adam", AdamRule::from(rule), gradient, arrays)
+        update(self, "adam", AdamRule::new(rule, corrections), gradient, arrays)
     }
 }

@@ -58,6 +58,20 @@ fn gather<T: Float>(ctx: &Context, cols: usize) {
     .unwrap();
     let want = reference::gather_rows_u8(&source, cols, &rows, scale);
     assert_close("gather", &out.checked(), &want, |i| 0.5 * T::EPSILON * want[i]);
+    // Of many rows, so that some are asked for ahead.
+    let source: Vec<f32> = (0..9 * cols).map(|_| random.bits() as f32).collect();
+    let rows: Vec<u32> = (0..20).map(|i| i * 7 % 9).collect();
+    let mut out = Guarded::<T>::new(rows.len() * cols, 1);
+    let into = MatMut::row_major(out.slice(), rows.len(), cols).unwrap();
+    ctx.gather_rows_f32(&source, &rows, into).unwrap();
+    let want = rows.iter().flat_map(|&row| &source[row as usize * cols..][..cols]);
+    let want: Vec<f64> = want.map(|&x| f64::from(x)).collect();
+    assert_close("gather", &out.checked(), &want, |_| 0.0);
+    if cols > 0 {
+        let mut out = Guarded::<T>::new(rows.len() * cols, 1);
+        let into = MatMut::row_major(out.slice(), rows.len(), cols).unwrap();
+        assert!(ctx.gather_rows_f32(&source[cols..], &rows, into).is_err(), "row 8 of 8");
+    }
 }
 
 #[test]

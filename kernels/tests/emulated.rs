@@ -12,8 +12,8 @@ use support::matrices::Layout;
 use support::{Random, assert_close, contexts, isas};
 use tilelab_kernels::gemm::{Blocking, Shape};
 use tilelab_kernels::{
-    Activation, Adam, ColumnScales, Context, Dropout, Float, Gradient, Isa, Labels, MatMut, MatRef, Momentum, Threads,
-    reference,
+    Activation, Adam, ColumnScales, Context, Dropout, Float, Gradient, Isa, Labels, LayerTerms, MatMut, MatRef,
+    Momentum, Threads, reference,
 };
 
 /// Lengths round the vectors of every ISA.
@@ -77,6 +77,40 @@ fn products<T: Float>(isa: Isa) {
         let layouts = [layouts[turn % 3], layouts[turn / 3 % 3], layouts[(turn + turn / 3) % 3]];
         let case = Case::<T>::new(shape, layouts, (1.0, 0.5), KINDS[turn % KINDS.len()], || random.unit());
         case.check(&ctx, &format!("{isa} {} {shape:?} {layouts:?}", T::NAME));
+    }
+}
+
+/// Products as callers make them, on blocks of their own: those without scratch, narrow ones, a single row.
+fn small_products<T: Float>(isa: Isa) {
+    let layouts = [Layout::RowMajor, Layout::ColumnMajor];
+    let mut random = Random(12);
+    let ctx = Context::new(isa, Threads::one()).unwrap();
+    let shapes = [
+        (16, 64, 20),
+        (16, 1, 64),
+        (24, 10, 150),
+        (17, 5, 130),
+        (9, 37, 12),
+        (1, 40, 19),
+        (19, 13, 260),
+        (3, 2, 50),
+        (8, 1, 8),
+    ];
+    for (turn, (m, n, k)) in shapes.into_iter().enumerate() {
+        for (i, kind) in KINDS.into_iter().enumerate() {
+            let layouts = [layouts[i % 2], layouts[i / 2 % 2], layouts[(i + turn) / 4 % 2]];
+            let scalars = [(1.0, 0.0), (0.5, 2.0)][(i + turn) % 2];
+            let case = Case::<T>::new(Shape { m, n, k }, layouts, scalars, kind, || random.unit());
+            case.check(&ctx, &format!("{isa} {} {m}x{n}x{k} {layouts:?} {kind:?}", T::NAME));
+        }
+    }
+}
+
+#[test]
+fn small_products_and_narrow_ones() {
+    for isa in isas() {
+        small_products::<f32>(isa);
+        small_products::<f64>(isa);
     }
 }
 
@@ -281,6 +315,53 @@ fn targets_and_columns<T: Float>(ctx: &Context, x: MatRef<'_, T>, column: &[T]) 
     assert_close("dropout", &y, &want, |i| T::EPSILON * want[i].abs());
 }
 
+/// A layer's block of a Hessian, a transpose, and second derivatives, at one length.
+fn second_derivatives<T: Float>(ctx: &Context, n: usize) {
+    let (mut random, samples, inputs, q) = (Random(7), 5, 4, 2);
+    let mut numbers = |count: usize| -> Vec<T> { (0..count).map(|_| T::from_f64(random.unit())).collect() };
+    let (x, factors, diagonal) = (
+        numbers(samples * inputs),
+        numbers(samples * (q + 1) * n),
+        numbers(samples * n),
+    );
+    let terms = LayerTerms {
+        x: MatRef::row_major(&x, samples, inputs).unwrap(),
+        factors: &factors,
+        positive: q,
+        negative: true,
+        diagonal: Some(&diagonal),
+        units: n,
+    };
+    let size = inputs * n;
+    let mut block = vec![T::from_f64(f64::NAN); size * size];
+    ctx.layer_hessian(terms, false, MatMut::row_major(&mut block, size, size).unwrap())
+        .unwrap();
+    let want = reference::layer_hessian(terms);
+    assert_close("a layer's block", &block, &want, |_| 200.0 * T::EPSILON);
+
+    let from = MatRef::row_major(&factors, samples * (q + 1), n).unwrap();
+    let mut turned = vec![T::ZERO; factors.len()];
+    ctx.transpose(from, MatMut::row_major(&mut turned, n, samples * (q + 1)).unwrap())
+        .unwrap();
+    let want: Vec<f64> = (0..factors.len())
+        .map(|i| factors[i % 15 * n + i / 15].to_f64())
+        .collect();
+    assert_close("a transpose", &turned, &want, |_| 0.0);
+
+    let (saved, gradient, mut out) = (numbers(n), numbers(n), vec![T::ZERO; n]);
+    for f in [
+        Activation::Tanh,
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::Swish { beta: 1.5 },
+    ] {
+        ctx.activation_curvature(f, &saved, &gradient, &mut out).unwrap();
+        let bend = |i: usize| gradient[i].to_f64() * reference::second_derivative(f, saved[i].to_f64());
+        let want: Vec<f64> = (0..n).map(bend).collect();
+        assert_close("a curvature", &out, &want, |_| 16.0 * T::EPSILON);
+    }
+}
+
 #[test]
 fn every_other_family() {
     for ctx in contexts() {
@@ -289,6 +370,8 @@ fn every_other_family() {
             elementwise::<f64>(&ctx, n);
             rows::<f32>(&ctx, n);
             rows::<f64>(&ctx, n);
+            second_derivatives::<f32>(&ctx, n.min(17));
+            second_derivatives::<f64>(&ctx, n.min(17));
         }
         println!("isa {}: every other family ran", ctx.isa());
     }

@@ -20,6 +20,25 @@ pub(super) const TIE: f64 = 0.97;
 /// Rounds that a verdict needs.
 pub const ROUNDS: u32 = 40;
 
+/// The same with two threads: their rounds are rarer.
+const ROUNDS_OF_TWO: u32 = 20;
+
+/// A round of two threads counts where their FMA peak, before and after, is this many times one thread's.
+pub const CORES_OF_TWO: f64 = 1.9;
+
+/// Ours on one thread, beside ours on several: no peer.
+pub const ONE_THREAD: &str = "ours-on-one-thread";
+
+/// A library whose code is made for one shape has a bar of its own, and counts as no peer.
+fn is_made_for_shapes(contestant: &str) -> bool {
+    contestant.contains("xsmm")
+}
+
+/// The squares that are held against every peer in f64.
+pub fn squares() -> Vec<Shape> {
+    [64, 128, 256, 512, 1024, 2048].map(Shape::cube).to_vec()
+}
+
 /// The size that others are held against.
 const ALIGNED: usize = 1024;
 
@@ -113,7 +132,7 @@ impl Bar {
     }
 
     /// Met up to `most`.
-    fn at_most(name: String, figure: Result<f64, String>, most: f64) -> Self {
+    pub(super) fn at_most(name: String, figure: Result<f64, String>, most: f64) -> Self {
         let figure = figure.map(|figure| -figure);
         let judged = Self::judge(name, figure, most, -most);
         Self {
@@ -131,19 +150,23 @@ pub(super) fn against_best<'a>(case: &'a Case, bench: &Bench) -> Result<(&'a str
     let [ours, peers @ ..] = &case.results[..] else {
         return Err(format!("{kept} rounds, no result"));
     };
-    let best = peers.iter().min_by(|a, b| a.median_ns.total_cmp(&b.median_ns));
+    let others = peers
+        .iter()
+        .filter(|peer| peer.contestant != ONE_THREAD && !is_made_for_shapes(&peer.contestant));
+    let best = others.min_by(|a, b| a.median_ns.total_cmp(&b.median_ns));
     let best = best.ok_or("no peer on this machine")?;
     let ratio = ours.ratios.iter().find(|ratio| ratio.peer == best.contestant);
     let ratio = ratio.ok_or("no ratio to the best peer")?;
     Ok((&best.contestant, ratio.median))
 }
 
-fn kept(case: &Case, bench: &Bench) -> Result<usize, String> {
+pub(super) fn kept(case: &Case, bench: &Bench) -> Result<usize, String> {
     let rounds = || bench.rounds.iter().filter(|round| round.case == case.name);
     let kept = rounds().filter(|round| round.dropped.is_none()).count();
-    if kept < ROUNDS as usize {
+    let needed = if bench.threads == 1 { ROUNDS } else { ROUNDS_OF_TWO };
+    if kept < needed as usize {
         return Err(format!(
-            "{kept} of {ROUNDS} rounds undisturbed, {} tried",
+            "{kept} of {needed} rounds undisturbed, {} tried",
             rounds().count()
         ));
     }
@@ -151,7 +174,7 @@ fn kept(case: &Case, bench: &Bench) -> Result<usize, String> {
 }
 
 /// The bars of [`products`] from a bench of them, ours first in every case.
-pub fn against_peers(bench: &Bench) -> Vec<Bar> {
+pub fn against_peers(bench: &Bench, threads: usize) -> Vec<Bar> {
     let mut bars = Vec::new();
     let mut logs = Vec::new();
     for (product, percent) in products() {
@@ -159,22 +182,24 @@ pub fn against_peers(bench: &Bench) -> Vec<Bar> {
         let Some(case) = bench.cases.iter().find(|case| case.name == name) else {
             continue;
         };
-        let best = against_best(case, bench);
-        if let Ok((_, ratio)) = best {
-            logs.push(ratio.ln());
+        let (bar, ratio) = to_best(case, bench, &name);
+        bars.push(bar);
+        logs.extend(ratio.map(f64::ln));
+        if threads > 1 {
+            bars.push(scaling(case, bench, threads));
+            continue;
         }
-        let peer = best.as_ref().map_or("the best peer", |(peer, _)| peer).to_owned();
-        let figure = best.map(|(_, ratio)| ratio);
-        bars.push(Bar::judge(format!("{name}: ratio to {peer}"), figure, 1.0, TIE));
+        for ratio in case.results.first().into_iter().flat_map(|ours| &ours.ratios) {
+            if is_made_for_shapes(&ratio.peer) {
+                let figure = kept(case, bench).map(|_| ratio.median);
+                bars.push(Bar::judge(format!("{name}: ratio to {}", ratio.peer), figure, 0.9, 0.9));
+            }
+        }
         if let Some(least) = percent {
             let ours = case.results.first().map(|ours| ours.percent_of_peak);
             let figure = kept(case, bench).and_then(|_| ours.ok_or("no result".to_owned()));
-            bars.push(Bar::judge(
-                format!("{name}: percent of the FMA peak"),
-                figure,
-                least,
-                least,
-            ));
+            let name = format!("{name}: percent of the FMA peak");
+            bars.push(Bar::judge(name, figure, least, least));
         }
     }
     let figure = if logs.is_empty() {
@@ -183,8 +208,35 @@ pub fn against_peers(bench: &Bench) -> Vec<Bar> {
         Ok((logs.iter().sum::<f64>() / logs.len() as f64).exp())
     };
     let name = format!("geometric mean of {} ratios", logs.len());
-    bars.push(Bar::judge(name, figure, 1.06, 1.06));
+    let least = if threads == 1 { 1.06 } else { 1.05 };
+    bars.push(Bar::judge(name, figure, least, least));
     bars
+}
+
+/// The bars of [`squares`] from a bench of them in f64, ours first in every case.
+pub fn squares_in_f64(bench: &Bench) -> Vec<Bar> {
+    let bars = bench.cases.iter().map(|case| to_best(case, bench, &case.name).0);
+    bars.collect()
+}
+
+/// Ours to the best peer of a case, and the ratio.
+fn to_best(case: &Case, bench: &Bench, name: &str) -> (Bar, Option<f64>) {
+    let best = against_best(case, bench);
+    let peer = best.as_ref().map_or("the best peer", |(peer, _)| peer).to_owned();
+    let figure = best.map(|(_, ratio)| ratio);
+    let ratio = figure.clone().ok();
+    (Bar::judge(format!("{name}: ratio to {peer}"), figure, 1.0, TIE), ratio)
+}
+
+/// How many times one thread's rate several have, over how many times its peak they have.
+fn scaling(case: &Case, bench: &Bench, threads: usize) -> Bar {
+    let figure = kept(case, bench).and_then(|_| {
+        let ours = case.results.first().ok_or("no result")?;
+        let one = ours.ratios.iter().find(|ratio| ratio.peer == ONE_THREAD);
+        // Rounds that count have nearly the whole peak, so that the threads are what it scales by.
+        Ok(one.ok_or("not run on one thread")?.median / threads as f64)
+    });
+    Bar::judge(format!("{}: scaling over the peak's", case.name), figure, 0.95, 0.95)
 }
 
 /// The bars of [`alignment`] from a bench in which all its sizes ran together.
@@ -384,7 +436,10 @@ mod tests {
             (88.0, Met, Missed, Missed),
             (80.0, Missed, Missed, Missed),
         ] {
-            let bars = against_peers(&bench(&cube, &[("ours", ours), ("slow", 50.0), ("fast", 90.0)], ROUNDS));
+            let bars = against_peers(
+                &bench(&cube, &[("ours", ours), ("slow", 50.0), ("fast", 90.0)], ROUNDS),
+                1,
+            );
             assert_eq!(verdicts(&bars), [&verdict, &percent, &mean], "{ours}: {bars:?}");
             assert!(bars[0].name.contains("ratio to fast") && (bars[0].figure.unwrap() - ours / 90.0).abs() < 1e-3);
         }
@@ -393,12 +448,12 @@ mod tests {
     #[test]
     fn without_peers_or_rounds_nothing_is_claimed() {
         let cube = [Shape::cube(64)];
-        let alone = against_peers(&bench(&cube, &[("ours", 90.0)], ROUNDS));
+        let alone = against_peers(&bench(&cube, &[("ours", 90.0)], ROUNDS), 1);
         assert_eq!(
             *verdicts(&alone)[0],
             Verdict::NotMeasurable("no peer on this machine".into())
         );
-        let short = against_peers(&bench(&cube, &[("ours", 90.0), ("peer", 80.0)], ROUNDS - 1));
+        let short = against_peers(&bench(&cube, &[("ours", 90.0), ("peer", 80.0)], ROUNDS - 1), 1);
         assert!(matches!(&short[0].verdict, Verdict::NotMeasurable(why) if why.starts_with("39 of 40")));
         assert!(matches!(short[1].verdict, Verdict::NotMeasurable(_)), "{short:?}");
         assert!(table(&short).ends_with("2 bars: 0 met, 0 missed, 2 not measurable here\n"));

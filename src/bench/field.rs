@@ -10,29 +10,29 @@ const LINE: usize = 64;
 pub struct Layout {
     /// Elements from one row to the next; fewer than the row has, as by default, means no gap.
     pub row: usize,
-    /// Bytes from the start of a cache line to element (0, 0): a multiple of 4 below 64.
+    /// Bytes from the start of a cache line to element (0, 0): a multiple of an element's size below 64.
     pub offset_bytes: usize,
 }
 
 /// A matrix in memory of its own.
 #[derive(Debug, Clone)]
-pub struct Field {
-    data: Vec<f32>,
+pub struct Field<T = f32> {
+    data: Vec<T>,
     start: usize,
     rows: usize,
     cols: usize,
     row: usize,
 }
 
-impl Field {
+impl<T> Field<T> {
     /// `rows` x `cols`, every element and gap `fill()`.
-    pub fn new(rows: usize, cols: usize, layout: Layout, fill: impl FnMut() -> f32) -> Self {
+    pub fn new(rows: usize, cols: usize, layout: Layout, fill: impl FnMut() -> T) -> Self {
         let row = layout.row.max(cols);
-        let (line, offset) = (LINE / size_of::<f32>(), layout.offset_bytes / size_of::<f32>());
+        let (line, offset) = (LINE / size_of::<T>(), layout.offset_bytes / size_of::<T>());
         let mut data = Vec::with_capacity(rows * row + 2 * line);
         data.resize_with(rows * row + 2 * line, fill);
         // The heap block stays where it is while the vector is neither grown nor cloned.
-        let past = data.as_ptr().addr() / size_of::<f32>() % line;
+        let past = data.as_ptr().addr() / size_of::<T>() % line;
         let start = (line - past) % line + offset % line;
         Self {
             data,
@@ -44,7 +44,7 @@ impl Field {
     }
 
     /// To be read.
-    pub fn view(&self) -> MatRef<'_, f32> {
+    pub fn view(&self) -> MatRef<'_, T> {
         match MatRef::new(&self.data[self.start..], self.rows, self.cols, self.row, 1) {
             Ok(view) => view,
             Err(error) => unreachable!("a field is made with its shape: {error}"),
@@ -52,7 +52,7 @@ impl Field {
     }
 
     /// To be written.
-    pub fn view_mut(&mut self) -> MatMut<'_, f32> {
+    pub fn view_mut(&mut self) -> MatMut<'_, T> {
         match MatMut::new(&mut self.data[self.start..], self.rows, self.cols, self.row, 1) {
             Ok(view) => view,
             Err(error) => unreachable!("a field is made with its shape: {error}"),
@@ -61,13 +61,19 @@ impl Field {
 
     /// Element (i, j), or (j, i) of what is seen `transposed`.
     #[inline]
-    pub fn at(&self, i: usize, j: usize, transposed: bool) -> f32 {
+    pub fn at(&self, i: usize, j: usize, transposed: bool) -> T
+    where
+        T: Copy,
+    {
         let (i, j) = if transposed { (j, i) } else { (i, j) };
         self.data[self.start + i * self.row + j]
     }
 
     /// Its elements without gaps.
-    pub fn dense(&self) -> Vec<f32> {
+    pub fn dense(&self) -> Vec<T>
+    where
+        T: Copy,
+    {
         let rows = self.data[self.start..].chunks(self.row).take(self.rows);
         rows.flat_map(|row| &row[..self.cols]).copied().collect()
     }

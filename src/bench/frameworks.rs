@@ -1,8 +1,11 @@
 //! Frameworks as child processes: one small protocol of JSON lines, so that they take turns with ours round by round.
 //!
-//! The other side is `benches/frameworks/frameworks.py`, which is part of this program and handed to the Python interpreter.
+//! The other side is `benches/frameworks/frameworks.py`, which is part of this program and handed to the Python interpreter, or
+//! the package `benches/frameworks/candle`, which is no member of the workspace and built apart.
 
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -10,7 +13,48 @@ use serde_json::{Value, json};
 const SCRIPT: &str = include_str!("../../benches/frameworks/frameworks.py");
 
 /// Names that the script takes.
-pub const NAMES: [&str; 3] = ["pytorch", "jax", "numpy"];
+const NAMES: [&str; 3] = ["pytorch", "jax", "numpy"];
+
+/// Where a build of `benches/frameworks/candle` lies, seen from the repository.
+pub const CANDLE: &str = "benches/frameworks/candle/target/release/tilelab-candle";
+
+/// The frameworks of this machine, each optional, and a line for each that is not there.
+pub struct Frameworks {
+    /// In a fixed order.
+    pub found: Vec<RefCell<Framework>>,
+    /// Such as `jax: not installed (No module named 'jax')`.
+    pub missing: Vec<String>,
+}
+
+impl Frameworks {
+    /// Starts those of the interpreter `python`, and candle's program. They inherit the CPUs that this process is bound to.
+    pub fn start(python: &str, candle: &Path, threads: usize) -> Self {
+        let scripted = NAMES.map(|name| Framework::scripted(python, name, threads));
+        Self::gathered(scripted.into_iter().chain([Framework::candle(candle, threads)]))
+    }
+
+    /// Starts those that have second derivatives: PyTorch and JAX.
+    pub fn start_differentiating(python: &str, threads: usize) -> Self {
+        Self::gathered(["pytorch", "jax"].map(|name| Framework::scripted(python, name, threads)))
+    }
+
+    fn gathered(all: impl IntoIterator<Item = Result<Framework, String>>) -> Self {
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        for framework in all {
+            match framework {
+                Ok(framework) => found.push(RefCell::new(framework)),
+                Err(why) => missing.push(why),
+            }
+        }
+        Self { found, missing }
+    }
+
+    /// What a reader of figures must know: the versions, then what is missing.
+    pub fn lines(&self) -> Vec<String> {
+        let found = self.found.iter().map(|framework| framework.borrow().version.clone());
+        found.chain(self.missing.iter().cloned()).collect()
+    }
+}
 
 /// One framework in its own process, which ends when this is dropped.
 pub struct Framework {
@@ -22,23 +66,46 @@ pub struct Framework {
 }
 
 impl Framework {
-    /// Starts `python` with the script for this framework and as many threads.
-    ///
-    /// # Errors
-    /// One line that says why it is not there: no interpreter, or no such package.
-    pub fn start(python: &str, name: &'static str, threads: usize) -> Result<Self, String> {
-        let mut child = Command::new(python)
-            .args(["-c", SCRIPT, name, &threads.to_string()])
+    fn scripted(python: &str, name: &'static str, threads: usize) -> Result<Self, String> {
+        let mut command = Command::new(python);
+        command.args(["-c", SCRIPT, name, &threads.to_string()]);
+        Self::start(command, name, |error| {
+            format!("{python} can't be started ({error}); name an interpreter with --python")
+        })
+    }
+
+    fn candle(program: &Path, threads: usize) -> Result<Self, String> {
+        const NAME: &str = "candle";
+        if !program.is_file() {
+            return Err(format!(
+                "{NAME}: not installed (no {}; cargo build --release --manifest-path benches/frameworks/candle/Cargo.toml makes it)",
+                program.display()
+            ));
+        }
+        let mut command = Command::new(program);
+        command
+            .arg(threads.to_string())
+            .env("RAYON_NUM_THREADS", threads.to_string());
+        Self::start(command, NAME, |error| {
+            format!("{} can't be started ({error})", program.display())
+        })
+    }
+
+    /// Starts the process; one line that says why it is not there.
+    fn start(
+        mut command: Command,
+        name: &'static str,
+        refused: impl FnOnce(std::io::Error) -> String,
+    ) -> Result<Self, String> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // A missing package is told on stdout; what else libraries print is not for the user of the bench.
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|error| {
-                format!("{name}: {python} can't be started ({error}); name an interpreter with --python")
-            })?;
+            .map_err(|error| format!("{name}: {}", refused(error)))?;
         let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(format!("{name}: no pipe to {python}"));
+            return Err(format!("{name}: no pipe to its process"));
         };
         let mut framework = Self {
             child,
@@ -63,11 +130,6 @@ impl Framework {
     /// As the script takes it.
     pub fn name(&self) -> &'static str {
         self.name
-    }
-
-    /// Such as `PyTorch 2.15.0`.
-    pub fn version(&self) -> &str {
-        &self.version
     }
 
     /// Sends an order and gives the answer.

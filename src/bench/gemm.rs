@@ -1,10 +1,9 @@
-//! Products in f32: operands, contestants, and the check of their answers.
+//! Products in f32 and f64: operands, contestants, and the check of their answers.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tilelab_kernels::{Context, Epilogue, MatMut, MatRef};
+use tilelab_kernels::{Context, Epilogue, Float, MatMut, MatRef};
 
-use super::blas::Library;
 use super::field::{Field, Layout};
 use crate::cli::shapes::{Product, Shape};
 use crate::device::gemm_crate;
@@ -15,15 +14,15 @@ const ROWS_CHECKED: usize = 4;
 
 /// A and B of a case, uniform in [-1, 1].
 #[derive(Debug, Clone)]
-pub struct Operands {
+pub struct Operands<T = f32> {
     /// Sizes, and how they lie.
     pub product: Product,
     layout: Layout,
-    a: Field,
-    b: Field,
+    a: Field<T>,
+    b: Field<T>,
 }
 
-impl Operands {
+impl<T: Float> Operands<T> {
     /// Random operands without gaps, at the start of a cache line.
     pub fn new(product: impl Into<Product>, seed: u64) -> Self {
         Self::laid(product, Layout::default(), seed)
@@ -36,7 +35,9 @@ impl Operands {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut field = |rows, cols, transposed| {
             let (rows, cols) = if transposed { (cols, rows) } else { (rows, cols) };
-            Field::new(rows, cols, layout, || rng.random_range(-1.0f32..=1.0))
+            Field::new(rows, cols, layout, || {
+                T::from_f64(f64::from(rng.random_range(-1.0f32..=1.0)))
+            })
         };
         let a = field(m, k, product.a_transposed);
         let b = field(k, n, product.b_transposed);
@@ -44,8 +45,8 @@ impl Operands {
     }
 
     /// Room for C, filled with NaN.
-    pub fn c(&self) -> Field {
-        Field::new(self.shape().m, self.shape().n, self.layout, || f32::NAN)
+    pub fn c(&self) -> Field<T> {
+        Field::new(self.shape().m, self.shape().n, self.layout, || T::from_f64(f64::NAN))
     }
 
     /// Sizes.
@@ -54,12 +55,12 @@ impl Operands {
     }
 
     /// A, m x k.
-    pub fn a(&self) -> MatRef<'_, f32> {
+    pub fn a(&self) -> MatRef<'_, T> {
         view(&self.a, self.product.a_transposed)
     }
 
     /// B, k x n.
-    pub fn b(&self) -> MatRef<'_, f32> {
+    pub fn b(&self) -> MatRef<'_, T> {
         view(&self.b, self.product.b_transposed)
     }
 
@@ -67,11 +68,11 @@ impl Operands {
     ///
     /// A few rows element by element in f64, with the bound (k + 3) eps |A| |B|; all rows by a projection with x of
     /// plus and minus ones: C x against A (B x), with the same bound summed along the row and what f64 sums round.
-    pub fn error_over_bound(&self, c: &[f32]) -> f64 {
+    pub fn error_over_bound(&self, c: &[T]) -> f64 {
         let Shape { m, n, k } = self.shape();
         let (a, b) = (self.a(), self.b());
-        let at = |x: MatRef<'_, f32>, i, j| x.get(i, j).map_or(f64::NAN, |x| f64::from(*x));
-        let unit = (k + 3) as f64 * f64::from(f32::EPSILON);
+        let at = |x: MatRef<'_, T>, i, j| x.get(i, j).map_or(f64::NAN, |x| x.to_f64());
+        let unit = (k + 3) as f64 * T::EPSILON;
         let mut worst = 0.0f64;
         let mut hold = |got: f64, expected: f64, bound: f64| {
             let over = (got - expected).abs() / bound.max(f64::MIN_POSITIVE);
@@ -86,7 +87,7 @@ impl Operands {
                     let term = at(a, i, p) * at(b, p, j);
                     (sum, size) = (sum + term, size + term.abs());
                 }
-                hold(f64::from(c[i * n + j]), sum, unit * size);
+                hold(c[i * n + j].to_f64(), sum, unit * size);
             }
         }
         let sign = |j: usize| if (j * 0x9E37_79B1) >> 13 & 1 == 0 { 1.0 } else { -1.0 };
@@ -98,7 +99,7 @@ impl Operands {
             }
         }
         for (i, row) in c.chunks_exact(n).enumerate().take(m) {
-            let got = row.iter().enumerate().map(|(j, c)| f64::from(*c) * sign(j)).sum();
+            let got = row.iter().enumerate().map(|(j, c)| c.to_f64() * sign(j)).sum();
             let (mut expected, mut size) = (0.0, 0.0);
             for p in 0..k {
                 expected += at(a, i, p) * bx[p];
@@ -111,7 +112,7 @@ impl Operands {
 }
 
 /// Row-major, or the transpose of what lies row-major.
-fn view(field: &Field, transposed: bool) -> MatRef<'_, f32> {
+fn view<T>(field: &Field<T>, transposed: bool) -> MatRef<'_, T> {
     if transposed {
         field.view().transposed()
     } else {
@@ -120,22 +121,30 @@ fn view(field: &Field, transposed: bool) -> MatRef<'_, f32> {
 }
 
 /// One who can multiply: C (row-major) <- A B.
-pub struct Multiplier<'a> {
+pub struct Multiplier<'a, T = f32> {
     /// Its id in tables and records.
     pub id: String,
-    multiply: Multiply<'a>,
+    multiply: Multiply<'a, T>,
 }
 
 /// C (row-major) <- A B of these operands.
-type Multiply<'a> = Box<dyn FnMut(&Operands, MatMut<'_, f32>) + 'a>;
+type Multiply<'a, T> = Box<dyn FnMut(&Operands<T>, MatMut<'_, T>) + 'a>;
 
-impl<'a> Multiplier<'a> {
+impl<'a, T: Float> Multiplier<'a, T> {
+    /// Any other: `multiply` is C <- A B.
+    pub fn new(id: impl Into<String>, multiply: impl FnMut(&Operands<T>, MatMut<'_, T>) + 'a) -> Self {
+        Self {
+            id: id.into(),
+            multiply: Box::new(multiply),
+        }
+    }
+
     /// Our kernels on `ctx`.
     pub fn ours(ctx: &Context) -> Self {
         let ctx = ctx.clone();
-        let id = ctx.gemm_kernel_id::<f32>();
-        let multiply = move |operands: &Operands, c: MatMut<'_, f32>| {
-            let done = ctx.gemm(1.0, operands.a(), operands.b(), 0.0, c, Epilogue::none());
+        let id = ctx.gemm_kernel_id::<T>();
+        let multiply = move |operands: &Operands<T>, c: MatMut<'_, T>| {
+            let done = ctx.gemm(T::ONE, operands.a(), operands.b(), T::ZERO, c, Epilogue::none());
             debug_assert!(done.is_ok(), "operands are made with their shape");
         };
         Self {
@@ -146,8 +155,8 @@ impl<'a> Multiplier<'a> {
 
     /// The `gemm` crate on one thread.
     pub fn gemm_crate() -> Self {
-        let multiply = |operands: &Operands, c: MatMut<'_, f32>| {
-            gemm_crate::product_into(1.0, operands.a(), operands.b(), 0.0, c);
+        let multiply = |operands: &Operands<T>, c: MatMut<'_, T>| {
+            gemm_crate::product_into(T::ONE, operands.a(), operands.b(), T::ZERO, c);
         };
         Self {
             id: "gemm-crate".to_owned(),
@@ -155,23 +164,15 @@ impl<'a> Multiplier<'a> {
         }
     }
 
-    /// A BLAS library.
-    pub fn library(library: &'a Library) -> Self {
-        Self {
-            id: library.name().to_owned(),
-            multiply: Box::new(|operands: &Operands, c: MatMut<'_, f32>| library.sgemm(operands.a(), operands.b(), c)),
-        }
-    }
-
     /// The formula's three loops, i, j, p, each element's sum before the next.
     pub fn naive() -> Self {
-        let multiply = |operands: &Operands, mut c: MatMut<'_, f32>| {
+        let multiply = |operands: &Operands<T>, mut c: MatMut<'_, T>| {
             let (a, b) = (&operands.a, &operands.b);
             let (ta, tb) = (operands.product.a_transposed, operands.product.b_transposed);
             let Shape { m, n, k } = operands.shape();
             for i in 0..m {
                 for j in 0..n {
-                    let sum = (0..k).map(|p| a.at(i, p, ta) * b.at(p, j, tb)).sum();
+                    let sum = (0..k).fold(T::ZERO, |sum, p| sum.plus(a.at(i, p, ta).times(b.at(p, j, tb))));
                     c.set(i, j, sum);
                 }
             }
@@ -183,12 +184,12 @@ impl<'a> Multiplier<'a> {
     }
 
     /// C <- A B.
-    pub fn run(&mut self, operands: &Operands, c: &mut Field) {
+    pub fn run(&mut self, operands: &Operands<T>, c: &mut Field<T>) {
         (self.multiply)(operands, c.view_mut());
     }
 
     /// Makes it a contestant of the case, after its answer was checked.
-    fn enter(mut self, operands: &'a Operands) -> Contestant<'a> {
+    fn enter(mut self, operands: &'a Operands<T>) -> Contestant<'a> {
         let mut c = operands.c();
         self.run(operands, &mut c);
         let error = operands.error_over_bound(&c.dense());
@@ -201,11 +202,19 @@ impl<'a> Multiplier<'a> {
     }
 }
 
+/// A product's name, with its type where that is not f32.
+pub fn case_name<T: Float>(product: Product) -> String {
+    match T::NAME {
+        "f32" => product.to_string(),
+        other => format!("{product} {other}"),
+    }
+}
+
 /// The case of these operands: every contestant's answer is checked first.
-pub fn lineup<'a>(operands: &'a Operands, players: Vec<Multiplier<'a>>) -> Lineup<'a> {
+pub fn lineup<'a, T: Float>(operands: &'a Operands<T>, players: Vec<Multiplier<'a, T>>) -> Lineup<'a> {
     let Shape { m, .. } = operands.shape();
     Lineup {
-        name: operands.product.to_string(),
+        name: case_name::<T>(operands.product),
         x: m as f64,
         work: operands.shape().flops(),
         contestants: players.into_iter().map(|player| player.enter(operands)).collect(),
@@ -231,7 +240,7 @@ mod tests {
                 a_transposed,
                 b_transposed,
             };
-            let operands = Operands::laid(product, Layout { row, offset_bytes }, 3);
+            let operands = Operands::<f32>::laid(product, Layout { row, offset_bytes }, 3);
             let isas = Isa::available().into_iter();
             let ours = isas.map(|isa| Multiplier::ours(&Context::new(isa, Threads::one()).unwrap()));
             for mut player in ours.chain([Multiplier::gemm_crate(), Multiplier::naive()]) {
@@ -245,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_wrong_element_and_a_nan_are_beyond_the_bound() {
-        let operands = Operands::new(Shape { m: 9, n: 7, k: 33 }, 1);
+        let operands = Operands::<f32>::new(Shape { m: 9, n: 7, k: 33 }, 1);
         let mut field = operands.c();
         Multiplier::gemm_crate().run(&operands, &mut field);
         let mut c = field.dense();

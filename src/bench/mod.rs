@@ -7,11 +7,15 @@ pub mod elementwise;
 pub mod field;
 pub mod frameworks;
 pub mod gemm;
+pub mod hessian;
+pub mod peers;
+pub mod search;
 pub mod train_step;
+pub mod trainings;
 
 use std::hint::black_box;
 
-use tilelab_kernels::Context;
+use tilelab_kernels::{Context, Float};
 
 use crate::measure::Machine;
 
@@ -19,11 +23,11 @@ use crate::measure::Machine;
 const PROBE_STEPS: usize = 100_000;
 
 /// The probe that stands beside every round: FMA rate of `ctx`'s threads in GFLOP/s.
-pub fn fma_probe(ctx: &Context) -> impl FnMut() -> f64 {
+pub fn fma_probe<T: Float>(ctx: &Context) -> impl FnMut() -> f64 + use<T> {
     let ctx = ctx.clone();
     move || {
         let start = std::time::Instant::now();
-        let flops = ctx.fma_flops::<f32>(PROBE_STEPS);
+        let flops = ctx.fma_flops::<T>(PROBE_STEPS);
         let elapsed = start.elapsed();
         ctx.park();
         flops as f64 / elapsed.as_secs_f64() / 1e9

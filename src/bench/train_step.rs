@@ -4,7 +4,18 @@
 //! All contestants begin with the same inputs and parameters, a hash of each place (`numbers`; the script of the frameworks has it too),
 //! and their first losses are held against those of the `reference` device.
 
+mod epoch;
+mod overhead;
+mod promised;
+mod rounds;
+mod scratch;
+
 use std::cell::{Cell, RefCell};
+
+pub use self::epoch::{Parts, WholeEpoch};
+pub use self::overhead::{Overhead, STEP_OUTSIDE};
+pub use self::promised::{SecondCore, bars, cases};
+pub use self::scratch::Scratch;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -12,10 +23,9 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tilelab_kernels::{Activation, Threads};
 
-use super::bars::{self, Bar, TIE};
 use super::frameworks::Framework;
 use crate::device::{Batch, Device, DeviceError, ProgramId, Session, Set};
-use crate::measure::{Bench, Contestant, Lineup};
+use crate::measure::{Contestant, Lineup};
 use crate::mlp::{Loss, Model, Optimizer};
 use crate::program::lower::{Lowering, bias_name, weights_name};
 use crate::program::{Element, LOSS_SUM, Program, ProgramError, StepArgs, flops, fuse};
@@ -39,36 +49,6 @@ pub struct Case {
     pub rows: usize,
     /// Whether the loss is read after each step.
     pub value: bool,
-    /// What is promised: ours to the best peer.
-    pub least: f64,
-}
-
-/// The cases of the bars.
-pub fn cases() -> Vec<Case> {
-    let step = |layers: &[usize], batch, least| {
-        [true, false].map(|value| Case {
-            layers: layers.to_vec(),
-            batch,
-            epochs: 0,
-            rows: batch,
-            value,
-            least,
-        })
-    };
-    let small = |batch| Case {
-        layers: vec![20, 64, 1],
-        batch,
-        epochs: 10,
-        rows: 8000,
-        value: false,
-        least: 4.0,
-    };
-    let mut cases = Vec::new();
-    cases.extend(step(&[784, 256, 10], 256, 1.1));
-    cases.extend(step(&[784, 256, 128, 10], 512, 1.15));
-    cases.extend(step(&[784, 512, 256, 10], 32, 1.3));
-    cases.extend([16, 64, 256, 1024].map(small));
-    cases
 }
 
 impl Case {
@@ -143,7 +123,7 @@ impl Case {
 }
 
 /// From [-0.5, 0.5): a hash of each place.
-fn numbers(count: usize, seed: u32) -> impl Iterator<Item = f64> {
+pub(super) fn numbers(count: usize, seed: u32) -> impl Iterator<Item = f64> {
     (0..count as u32).map(move |i| {
         let mut h = i.wrapping_add(seed.wrapping_mul(0x9E37_79B9)).wrapping_mul(0x85EB_CA6B);
         h ^= h >> 15;
@@ -243,6 +223,19 @@ impl<'a> Ours<'a> {
         Ok(())
     }
 
+    /// A step on rows that are gathered.
+    fn gathered(&mut self) -> Result<(), DeviceError> {
+        let rows = &self.order[..self.case.batch];
+        let batch = Batch::of_set(&self.program, &self.sets, 0, rows)?;
+        (self.args.t, self.args.inverse_rows) = (self.args.t + 1, 1.0 / rows.len() as f64);
+        self.session.run(ProgramId(0), &batch, &self.args);
+        Ok(())
+    }
+
+    fn read(&mut self, name: &str) -> Result<Vec<f64>, DeviceError> {
+        self.session.read(name)
+    }
+
     fn call(&mut self) -> Result<(), DeviceError> {
         if self.case.epochs == 0 {
             self.step()?;
@@ -265,17 +258,32 @@ impl<'a> Ours<'a> {
 /// What went wrong while contestants ran: a contest has no other way to tell.
 pub type Trouble = RefCell<Option<String>>;
 
-/// The lineup of a case: `cpu` first, `baseline`, then the frameworks, each with its first losses checked.
+/// Who takes part beside `cpu` and `baseline`.
+#[derive(Clone, Copy)]
+pub struct Players<'a> {
+    /// Each in its own process.
+    pub frameworks: &'a [RefCell<Framework>],
+    /// Plain `ndarray`, in f32 and in f64.
+    pub scratch: bool,
+    /// Threads of each contestant but `baseline` and `ndarray`, which have one.
+    pub threads: Threads,
+}
+
+/// The lineup of a case: `cpu` first, `baseline`, plain `ndarray`, then the frameworks, each with its first losses checked.
 ///
 /// # Errors
 /// A contestant that can't run the case, in one line.
 pub fn lineup<'a>(
     case: &'a Case,
     data: &'a Data,
-    frameworks: &'a [RefCell<Framework>],
-    threads: Threads,
+    players: Players<'a>,
     trouble: &'a Trouble,
 ) -> Result<Lineup<'a>, String> {
+    let Players {
+        frameworks,
+        scratch,
+        threads,
+    } = players;
     let told = |error: DeviceError| error.to_string();
     let wanted = Ours::new(case, data, Device::Reference, Threads::one())
         .and_then(|mut reference| reference.losses())
@@ -292,6 +300,10 @@ pub fn lineup<'a>(
                 }
             }
         }));
+    }
+    if scratch {
+        contestants.push(plain("ndarray f32", &wanted, || Scratch::new(case, data, |x| x as f32)));
+        contestants.push(plain("ndarray f64", &wanted, || Scratch::new(case, data, |x| x)));
     }
     for framework in frameworks {
         let (id, error) = {
@@ -321,6 +333,21 @@ pub fn lineup<'a>(
     })
 }
 
+/// Plain `ndarray` as a contestant.
+fn plain<'a, F>(name: &str, wanted: &[f64], new: impl Fn() -> Scratch<F>) -> Contestant<'a>
+where
+    F: ndarray::NdFloat + Into<f64>,
+{
+    let mut fresh = new();
+    let losses: Vec<f64> = (0..CHECKED_STEPS).map(|_| fresh.step()).collect();
+    let mut running = new();
+    Contestant::new(name, error_over_bound(&losses, wanted), move |calls| {
+        for _ in 0..calls {
+            std::hint::black_box(running.step());
+        }
+    })
+}
+
 /// Largest relative difference over its bound; above it for NaN and for losses that are missing.
 fn error_over_bound(got: &[f64], wanted: &[f64]) -> f64 {
     if got.len() != wanted.len() {
@@ -337,25 +364,6 @@ fn error_over_bound(got: &[f64], wanted: &[f64]) -> f64 {
     )
 }
 
-/// What is promised of these cases: ours to the best framework. `baseline` is our own trainer on another product, and no peer.
-pub fn bars(bench: &Bench) -> Vec<Bar> {
-    let judge = |case: Case| {
-        let mut measured = bench
-            .cases
-            .iter()
-            .find(|measured| measured.name == case.name())?
-            .clone();
-        let baseline = Device::Baseline.to_string();
-        measured.results.retain(|result| result.contestant != baseline);
-        let best = bars::against_best(&measured, bench);
-        let peer = best.as_ref().map_or("the best framework", |(peer, _)| peer).to_owned();
-        let name = format!("{}: ratio to {peer}", case.name());
-        let figure = best.map(|(_, ratio)| ratio);
-        Some(Bar::judge(name, figure, case.least, case.least * TIE))
-    };
-    cases().into_iter().filter_map(judge).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,7 +371,7 @@ mod tests {
     /// The device's first losses are the reference's; a wrong or missing one, or NaN, is beyond the bound.
     #[test]
     fn losses_are_checked() {
-        for case in cases().into_iter().filter(|case| case.layers[0] == 20) {
+        for case in cases(1).into_iter().filter(|case| case.layers[0] == 20) {
             let data = Data::of(&case);
             let losses = |device| {
                 Ours::new(&case, &data, device, Threads::one())

@@ -64,6 +64,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         byte_scale: 1.0,
     };
     let predict = lowering.predict().map_err(|error| usage(&error))?;
+    if let Optimizer::NewtonCg { .. } = args.optimizer {
+        return Err(Usage(
+            "--optimizer newton-cg takes many programs for a step; choose sgd, momentum, nesterov, adam or adamw"
+                .to_owned(),
+        )
+        .into());
+    }
     let step = lowering.step(args.optimizer).map_err(|error| usage(&error))?;
     let accounts = [
         account(args, &model, predict, false)?,

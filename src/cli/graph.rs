@@ -1,13 +1,14 @@
-//! `tilelab graph`: the computational graph of a training step.
+//! `tilelab graph`: the computational graph of a training step, and of second derivatives beside it.
 
 use serde_json::json;
 use tilelab_kernels::Activation;
 
 use super::values::{Layers, count, layers, zero_or_above};
 use super::{Usage, print};
+use crate::hessian::{Directions, Setup};
 use crate::mlp::{Model, Optimizer, activation_by_name};
 use crate::program::Element;
-use crate::program::graph::{Graph, Options};
+use crate::program::graph::{Count, Graph, Options};
 use crate::program::lower::Lowering;
 
 /// What the user typed.
@@ -31,6 +32,10 @@ pub struct Args {
     /// Draw the way back and the update too
     #[arg(long)]
     backward: bool,
+    /// Draw what becomes of the graph for second derivatives too: the linearisation, and the tangent that takes one direction to a
+    /// Hessian-vector product, with counts of nodes, bytes and flops
+    #[arg(long)]
+    hessian: bool,
     /// In the language of Graphviz: what there is without --svg and --json too
     #[arg(long, conflicts_with_all = ["svg", "json"])]
     dot: bool,
@@ -51,6 +56,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         rows: args.batch,
         byte_scale: 1.0,
     };
+    if let Optimizer::NewtonCg { .. } = args.optimizer {
+        return Err(
+            Usage("--optimizer newton-cg takes many runs for a step; --hessian draws what it runs".to_owned()).into(),
+        );
+    }
     let step = lowering
         .step(args.optimizer)
         .map_err(|error| Usage(error.to_string()))?;
@@ -59,17 +69,65 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         l2: args.l2,
         backward: args.backward,
     };
-    let graph = Graph::of(&step, options);
+    let mut graph = Graph::of(&step, options);
+    let mut counts = vec![Count::of(&step, args.batch)];
+    if args.hessian {
+        let all = Directions::of(&model, "all").map_err(|error| Usage(error.to_string()))?;
+        let setup = Setup {
+            together: 1,
+            l2: args.l2,
+            ..Setup::new(&model, &all)
+        };
+        let programs = setup
+            .plain_programs(args.batch, 1.0)
+            .map_err(|error| Usage(error.to_string()))?;
+        let (linearise, tangent) = programs;
+        counts.extend([&linearise, &tangent].map(|program| Count::of(program, args.batch)));
+        graph = graph.with(&[&linearise, &tangent], args.batch);
+        graph.title += &growth(&counts, model.parameters());
+    }
     // Graphviz is what --dot asks for, and what there is without either.
     let text = match (args.svg, args.json) {
         (true, _) => graph.to_svg(),
-        (_, true) => json_lines(&graph),
+        (_, true) => json_lines(&graph, &counts, model.parameters()),
         _ => graph.to_dot(),
     };
     print(&text)
 }
 
-fn json_lines(graph: &Graph) -> String {
+/// What a whole Hessian takes: as many products as parameters, each of which costs about as much as a few gradients. Both grow with the
+/// parameters, so their product grows with the square; the graph itself does not grow.
+fn growth(counts: &[Count], parameters: usize) -> String {
+    let [step, linearise, tangent] = counts else {
+        return String::new();
+    };
+    let of = |name: &str, count: &Count| {
+        format!(
+            "{name}: {} operations, {} bytes, {} flop",
+            count.operations, count.bytes, count.flops
+        )
+    };
+    format!(
+        "; {}; {}; {}. All of a Hessian: {parameters} products, {} flop, {:.2} for each square of the parameters",
+        of("step", step),
+        of("linearise", linearise),
+        of("tangent", tangent),
+        whole(counts, parameters),
+        whole(counts, parameters) as f64 / (parameters as f64).powi(2)
+    )
+}
+
+/// Flops of all of a Hessian by products.
+fn whole(counts: &[Count], parameters: usize) -> u64 {
+    match counts {
+        [_, linearise, tangent] => linearise
+            .flops
+            .saturating_add(tangent.flops.saturating_mul(parameters as u64)),
+        _ => 0,
+    }
+}
+
+fn json_lines(graph: &Graph, counts: &[Count], parameters: usize) -> String {
     let mut lines = Vec::new();
     for part in &graph.parts {
         let name = &part.name;
@@ -86,6 +144,15 @@ fn json_lines(graph: &Graph) -> String {
             );
         }
     }
-    lines.push(json!({"event": "done", "title": graph.title}));
+    let names = ["step", "linearise", "tangent"];
+    for (name, count) in names.into_iter().zip(counts) {
+        lines.push(
+            json!({"event": "count", "program": name, "operations": count.operations, "buffers": count.buffers,
+            "bytes": count.bytes, "flops": count.flops}),
+        );
+    }
+    let hessian_flops = (counts.len() > 1).then(|| whole(counts, parameters));
+    lines
+        .push(json!({"event": "done", "title": graph.title, "parameters": parameters, "hessian_flops": hessian_flops}));
     lines.iter().map(|line| format!("{line}\n")).collect()
 }

@@ -14,7 +14,7 @@ use crate::device::{Batch, Device, DeviceError, ProgramId, Set};
 use crate::measure::Table;
 use crate::mlp::activation_by_name;
 use crate::mlp::checkpoint::SavedModel;
-use crate::program::lower::Lowering;
+use crate::program::lower::{LOGITS, Lowering};
 use crate::program::{Element, StepArgs, fuse};
 
 /// Images that are looked at in one run of the program.
@@ -216,7 +216,7 @@ fn answers(args: &Args, saved: &SavedModel, images: &Images) -> Result<Vec<Answe
     for rows in rows.chunks(program.rows()) {
         let batch = Batch::of_set(&program, &sets, 0, rows)?;
         session.run(ProgramId(0), &batch, &StepArgs::default());
-        let logits = session.read("o")?;
+        let logits = session.read(LOGITS)?;
         answers.extend(logits.chunks_exact(model.classes()).map(Answer::of));
     }
     Ok(answers)

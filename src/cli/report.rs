@@ -168,14 +168,15 @@ fn alignment(isa: Isa, machine: &Machine, seed: u64) -> anyhow::Result<Record> {
     let mut progress = Progress::new(u64::from(options.rounds) * SIZES.len() as u64, "rounds");
     progress.label("gemm");
     let mut done = 0;
-    let mut contest = Contest::new(options, 1, recording.started(), bench::fma_probe(&ctx)).progress(|kept, wanted| {
-        progress.set(done + u64::from(kept));
-        if kept == wanted {
-            done += u64::from(wanted);
-        }
-    });
+    let mut contest =
+        Contest::new(options, 1, recording.started(), bench::fma_probe::<f32>(&ctx)).progress(|kept, wanted| {
+            progress.set(done + u64::from(kept));
+            if kept == wanted {
+                done += u64::from(wanted);
+            }
+        });
     for size in SIZES {
-        let operands = gemm::Operands::new(Shape::cube(size), seed);
+        let operands = gemm::Operands::<f32>::new(Shape::cube(size), seed);
         contest.run(vec![gemm::lineup(
             &operands,
             vec![gemm::Multiplier::ours(&ctx), gemm::Multiplier::gemm_crate()],

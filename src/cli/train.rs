@@ -2,6 +2,7 @@
 
 mod csv;
 mod events;
+mod files;
 mod screen;
 
 use std::io;
@@ -17,13 +18,14 @@ use tilelab_kernels::{Activation, Threads};
 
 use self::csv::Csv;
 use self::events::Events;
+use self::files::RunFolder;
 pub(super) use self::screen::Screen;
 use super::values::{Layers, above_zero, count, layers, seed, threads, zero_or_above};
 use super::{Interrupted, Usage, print};
 use crate::data::{DataError, Dataset, Places, fashion_mnist, npy, synthetic, table};
 use crate::device::Device;
 use crate::measure::{Body, Progress, RateOutcome, Record, command_line};
-use crate::mlp::checkpoint::{CheckpointError, Saving};
+use crate::mlp::checkpoint::{CheckpointError, RUN_CHECKPOINTS, Saving};
 use crate::mlp::{
     Event, Init, Loss, Optimizer, RATE_STEPS, Schedule, TrainError, TrainOptions, Trainer, activation_by_name,
     recorded, recorded_rates,
@@ -66,7 +68,7 @@ pub struct Args {
     /// Batch normalisation between each hidden layer's sums and its activation
     #[arg(long)]
     batch_norm: bool,
-    /// Rule of an update: sgd, momentum:MU, nesterov:MU, adam, adamw (--l2 is its decoupled weight decay)
+    /// Rule of an update: sgd, momentum:MU, nesterov:MU, adam, adamw (--l2 is its decoupled weight decay), newton-cg (takes no --lr; newton-cg:hessian with the Hessian in the place of Gauss-Newton's matrix)
     #[arg(long, default_value = "sgd")]
     optimizer: Optimizer,
     /// What is minimised: cross-entropy, cross-entropy:SMOOTHING, mse, bce
@@ -117,22 +119,25 @@ pub struct Args {
     #[arg(long, value_name = "DIR|FILE|sums")]
     data: Option<PathBuf>,
     /// Folder for checkpoints: one after each epoch, and one when a signal ends the run
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", group = "saves")]
     checkpoint: Option<PathBuf>,
+    /// Folder for all of the run: the command that repeats it, its config, metrics as CSV and JSON lines, checkpoints, the record
+    #[arg(long, value_name = "DIR", group = "saves")]
+    run_dir: Option<PathBuf>,
     /// Save after every N steps too
-    #[arg(long, value_name = "N", requires = "checkpoint", value_parser = count, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", requires = "saves", value_parser = count, allow_hyphen_values = true)]
     save_every: Option<usize>,
     /// Checkpoints that stay, beside that of the smallest validation loss (test loss without --validation)
     #[arg(long, value_name = "N", default_value = "3", value_parser = count, allow_hyphen_values = true)]
     keep_last: usize,
     /// Go on from the last checkpoint, as if the run had never stopped
-    #[arg(long, requires = "checkpoint")]
+    #[arg(long, requires = "saves")]
     resume: bool,
     /// Check the options and the data, say what would run, and end without a step
     #[arg(long)]
     dry_run: bool,
     /// In place of training: raise the learning rate from step to step, watch the loss, and suggest a rate; touches no checkpoint
-    #[arg(long, conflicts_with_all = ["checkpoint", "resume", "dry_run", "csv", "tensorboard"])]
+    #[arg(long, conflicts_with_all = ["checkpoint", "run_dir", "resume", "dry_run", "csv", "tensorboard"])]
     find_lr: bool,
     /// Write the table to this file too
     #[arg(long, value_name = "FILE")]
@@ -146,6 +151,12 @@ pub struct Args {
 }
 
 impl Args {
+    /// Where checkpoints go, if anywhere.
+    fn checkpoints(&self) -> Option<PathBuf> {
+        let of_run = self.run_dir.as_ref().map(|folder| folder.join(RUN_CHECKPOINTS));
+        self.checkpoint.clone().or(of_run)
+    }
+
     fn options(&self) -> TrainOptions {
         TrainOptions {
             layers: self.layers.0.clone(),
@@ -173,7 +184,7 @@ impl Args {
             validation: self.validation,
             patience: self.patience,
             layer_stats: self.layer_stats,
-            saving: self.checkpoint.clone().map(|folder| Saving {
+            saving: self.checkpoints().map(|folder| Saving {
                 folder,
                 every: self.save_every.map(|steps| steps as u64),
                 keep_last: self.keep_last,
@@ -193,7 +204,7 @@ fn dtype(name: &str) -> Result<Element, String> {
 }
 
 /// What did not end well, as the error that decides the exit code.
-fn failure(error: TrainError) -> anyhow::Error {
+pub(super) fn failure(error: TrainError) -> anyhow::Error {
     let line = error.to_string();
     match error {
         TrainError::Interrupted { saved: Some(_), .. } => {
@@ -228,7 +239,7 @@ pub(super) fn stop_flag() -> io::Result<Arc<AtomicBool>> {
 }
 
 /// What `--data` names.
-fn load(data: Option<&Path>) -> Result<Dataset, DataError> {
+pub(super) fn load(data: Option<&Path>) -> Result<Dataset, DataError> {
     match data {
         Some(path) if path == Path::new("sums") => Ok(synthetic::sums()),
         Some(path) if path.extension().is_some_and(|extension| extension == "csv") => table::load(path),
@@ -250,20 +261,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.find_lr {
         return find_rate(args, &options, &data);
     }
-    if let Some(path) = &args.csv {
-        let created = Csv::create(path);
-        screen.csv =
-            Some(created.map_err(|error| Usage(format!("--csv {}: {error}; name another file", path.display())))?);
-    }
-    if let Some(folder) = &args.tensorboard {
-        let created = Events::create(folder);
-        screen.events = Some(created.map_err(|error| {
-            Usage(format!(
-                "--tensorboard {}: {error}; name another folder",
-                folder.display()
-            ))
-        })?);
-    }
+    open_files(args, &mut screen)?;
     let Some(mut record) = watched(&options, &data, false, &mut screen)? else {
         return Ok(());
     };
@@ -273,6 +271,31 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// The files that the run writes: whether they can be written is known before it begins.
+fn open_files(args: &Args, screen: &mut Screen) -> Result<(), Usage> {
+    let refused = |option: &str, path: &Path, error: io::Error, what: &str| {
+        Usage(format!("{option} {}: {error}; name another {what}", path.display()))
+    };
+    let files = &mut screen.files;
+    if let Some(path) = &args.csv {
+        files
+            .csv
+            .push(Csv::open(path).map_err(|error| refused("--csv", path, error, "file"))?);
+    }
+    if let Some(folder) = &args.tensorboard {
+        let opened = Events::open(folder);
+        files.events = Some(opened.map_err(|error| refused("--tensorboard", folder, error, "folder"))?);
+    }
+    if let Some(path) = &args.run_dir {
+        let typed = std::env::args_os().skip(1).filter(|arg| arg != "--resume");
+        let opened = RunFolder::open(path, command_line(typed));
+        let (folder, csv) = opened.map_err(|error| refused("--run-dir", path, error, "folder"))?;
+        files.csv.push(csv);
+        files.folder = Some(folder);
+    }
+    Ok(())
 }
 
 /// `--find-lr`: a run of its own that ends with a suggestion or a reason.

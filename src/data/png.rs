@@ -46,6 +46,20 @@ pub fn grey(bytes: &[u8], accept: impl Fn((u32, u32)) -> Result<(), String>) -> 
     Ok(Grey { size, pixels })
 }
 
+/// A grey image as a PNG file.
+///
+/// # Errors
+/// When the pixels are not as many as the size says.
+pub fn encode(image: &Grey) -> Result<Vec<u8>, png::EncodingError> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, image.size.0, image.size.1);
+    encoder.set_color(ColorType::Grayscale);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&image.pixels)?;
+    writer.finish()?;
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -90,6 +90,15 @@ pub(super) trait Arithmetic<T: Float>: Send {
     /// out <- scale * rows of `bytes`, which has as many columns as `out`.
     fn gather(&mut self, bytes: &[u8], rows: &[u32], scale: T, out: ViewMut<'_, T>);
 
+    /// out <- rows of `reals`, which has as many columns as `out`.
+    fn gather_reals(&mut self, reals: &[f32], rows: &[u32], out: ViewMut<'_, T>) {
+        for (to, &row) in out.data.chunks_exact_mut(out.cols).zip(rows) {
+            let from = &reals[row as usize * out.cols..][..out.cols];
+            let pairs = to.iter_mut().zip(from);
+            pairs.for_each(|(to, &x)| *to = T::from_f64(f64::from(x)));
+        }
+    }
+
     /// C <- finish(alpha * A * B + beta * C); beta = 0 never reads C.
     fn product(
         &mut self,
@@ -212,6 +221,38 @@ pub(super) trait Arithmetic<T: Float>: Send {
     /// out <- x with elements dropped.
     fn dropout(&mut self, dropout: Dropout, x: View<'_, T>, out: ViewMut<'_, T>) {
         put(out.data, reference::dropout(dropout, x.mat()));
+    }
+
+    /// out <- f'(saved). By the plain f64 loops if a device has nothing of its own; so the three below.
+    fn activation_slope(&mut self, activation: Activation, saved: View<'_, T>, out: ViewMut<'_, T>) {
+        let slopes = saved.data.iter().map(|x| reference::derivative(activation, x.to_f64()));
+        put(out.data, slopes.collect());
+    }
+
+    /// out <- gradient (.) f''(saved).
+    fn activation_curvature(
+        &mut self,
+        activation: Activation,
+        saved: View<'_, T>,
+        gradient: View<'_, T>,
+        out: ViewMut<'_, T>,
+    ) {
+        let pairs = saved.data.iter().zip(gradient.data);
+        let bends = pairs.map(|(x, g)| g.to_f64() * reference::second_derivative(activation, x.to_f64()));
+        put(out.data, bends.collect());
+    }
+
+    /// out_k <- y (.) x_k, or out_k + that, for every block of y's shape.
+    fn multiply_stacked(&mut self, y: View<'_, T>, x: View<'_, T>, add: bool, out: ViewMut<'_, T>) {
+        for ((out, x), y) in out.data.iter_mut().zip(x.data).zip(y.data.iter().cycle()) {
+            let there = if add { out.to_f64() } else { 0.0 };
+            *out = T::from_f64(there + y.to_f64() * x.to_f64());
+        }
+    }
+
+    /// out <- softmax of each row.
+    fn softmax(&mut self, x: View<'_, T>, out: ViewMut<'_, T>) {
+        put(out.data, reference::softmax(x.mat()));
     }
 
     /// A step with momentum.

@@ -1,5 +1,7 @@
 //! Where a step's rows come from. A batch is checked when it is built, so that running a program cannot fail.
 
+use tilelab_kernels::Float;
+
 use super::DeviceError;
 use crate::data::{Split, Values};
 use crate::program::Program;
@@ -69,6 +71,22 @@ impl<'a> Set<'a> {
     /// Rows.
     pub fn rows(&self) -> usize {
         self.labels.len()
+    }
+
+    /// Some rows' numbers, row-major, bytes multiplied by `byte_scale`; and their labels.
+    pub fn gathered<T: Float>(&self, rows: &[u32], byte_scale: f64) -> (Vec<T>, Vec<u8>) {
+        let scale = T::from_f64(byte_scale);
+        let mut values = Vec::with_capacity(rows.len() * self.columns);
+        for &row in rows {
+            let part = row as usize * self.columns..(row as usize + 1) * self.columns;
+            match self.values {
+                SetValues::Bytes(bytes) => {
+                    values.extend(bytes[part].iter().map(|&x| T::from_f64(f64::from(x)).times(scale)));
+                }
+                SetValues::Reals(reals) => values.extend(reals[part].iter().map(|&x| T::from_f64(f64::from(x)))),
+            }
+        }
+        (values, rows.iter().map(|&row| self.labels[row as usize]).collect())
     }
 
     /// Hands over all values and labels as bytes, in pieces, to fingerprint them.

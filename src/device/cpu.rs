@@ -1,8 +1,8 @@
 //! The device `cpu`: our kernels.
 
 use tilelab_kernels::{
-    Activation, Adam, ColumnMeans, ColumnScales, Context, Dropout, Epilogue, Float, Gradient, Isa, Labels, Momentum,
-    Threads,
+    Activation, Adam, ColumnMeans, ColumnScales, Context, Corrections, Dropout, Epilogue, Float, Gradient, Isa, Labels,
+    Momentum, Threads,
 };
 
 use super::DeviceError;
@@ -13,6 +13,8 @@ use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut, checked};
 /// Our kernels on the ISA that [`Isa::selected`] gives.
 pub(super) struct Cpu {
     context: Context,
+    /// Adam's corrections of the last step that was seen: all arrays of a step share them.
+    corrections: Option<(Adam, Corrections)>,
 }
 
 impl Cpu {
@@ -21,6 +23,7 @@ impl Cpu {
     pub(super) fn new(threads: Threads) -> Result<Self, DeviceError> {
         Ok(Self {
             context: Context::new(Isa::selected()?, threads)?,
+            corrections: None,
         })
     }
 }
@@ -50,6 +53,10 @@ impl<T: Float> Arithmetic<T> for Cpu {
     fn gather(&mut self, bytes: &[u8], rows: &[u32], scale: T, out: ViewMut<'_, T>) {
         let columns = out.cols;
         checked(self.context.gather_rows_u8(bytes, columns, rows, scale, out.mat()));
+    }
+
+    fn gather_reals(&mut self, reals: &[f32], rows: &[u32], out: ViewMut<'_, T>) {
+        checked(self.context.gather_rows_f32(reals, rows, out.mat()));
     }
 
     fn product(
@@ -169,15 +176,47 @@ impl<T: Float> Arithmetic<T> for Cpu {
         checked(self.context.dropout(dropout, x.mat(), out.mat()));
     }
 
+    fn activation_slope(&mut self, activation: Activation, saved: View<'_, T>, out: ViewMut<'_, T>) {
+        checked(self.context.activation_slope(activation, saved.data, out.data));
+    }
+
+    fn activation_curvature(
+        &mut self,
+        activation: Activation,
+        saved: View<'_, T>,
+        gradient: View<'_, T>,
+        out: ViewMut<'_, T>,
+    ) {
+        checked(
+            self.context
+                .activation_curvature(activation, saved.data, gradient.data, out.data),
+        );
+    }
+
+    fn multiply_stacked(&mut self, y: View<'_, T>, x: View<'_, T>, add: bool, out: ViewMut<'_, T>) {
+        checked(self.context.multiply_stacked(y.data, x.data, add, out.data));
+    }
+
+    fn softmax(&mut self, x: View<'_, T>, out: ViewMut<'_, T>) {
+        checked(self.context.softmax(x.mat(), out.mat()));
+    }
+
     fn momentum(&mut self, rule: Momentum, gradient: View<'_, T>, weights: ViewMut<'_, T>, velocity: ViewMut<'_, T>) {
         checked(self.context.momentum(rule, gradient.data, weights.data, velocity.data));
     }
 
     fn adam(&mut self, rule: Adam, gradient: View<'_, T>, weights: ViewMut<'_, T>, moments: [ViewMut<'_, T>; 2]) {
         let [first, second] = moments;
+        let same = |seen: &Adam| (seen.step, seen.beta1, seen.beta2) == (rule.step, rule.beta1, rule.beta2);
+        let corrections = match self.corrections {
+            Some((seen, corrections)) if same(&seen) => corrections,
+            _ => rule.corrections(),
+        };
+        self.corrections = Some((rule, corrections));
+        let moments = [first.data, second.data];
         checked(
             self.context
-                .adam(rule, gradient.data, weights.data, first.data, second.data),
+                .adam_corrected(rule, corrections, gradient.data, weights.data, moments),
         );
     }
 

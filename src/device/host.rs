@@ -3,6 +3,7 @@
 use tilelab_kernels::{Adam, Dropout, Float, Labels, Momentum};
 
 mod norm;
+mod tangent;
 
 use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut};
 use super::batch::{Checked, SetValues, Source};
@@ -392,6 +393,8 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
                 let matches = pairs.filter(|&(&index, &label)| index == u32::from(label)).count();
                 self.bound.add_to(metric, matches as f64);
             }
+            Op::Second(ref op) => self.second(op),
+            Op::Stacked(ref op) => self.stacked(op),
         }
     }
 
@@ -400,14 +403,7 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
         self.bound.with(out, |_, out| match source {
             Source::Rows { set, rows } => match sets[set].values {
                 SetValues::Bytes(bytes) => arithmetic.gather(bytes, rows, T::from_f64(byte_scale), out),
-                SetValues::Reals(reals) => {
-                    for (to, &row) in out.data.chunks_exact_mut(out.cols).zip(rows) {
-                        let from = &reals[row as usize * out.cols..][..out.cols];
-                        to.iter_mut()
-                            .zip(from)
-                            .for_each(|(to, &x)| *to = T::from_f64(f64::from(x)));
-                    }
-                }
+                SetValues::Reals(reals) => arithmetic.gather_reals(reals, rows, out),
             },
             Source::Slices { values, .. } => {
                 out.data

@@ -160,10 +160,14 @@ impl<T: Float> Slots<T> {
         let slot = &mut self.reals[index];
         let fits = match shape.rows {
             Extent::Fixed(_) => values.len() == slot.len(),
-            Extent::Batch => values.len() <= slot.len() && values.len().is_multiple_of(shape.cols),
+            Extent::Batch | Extent::Batches(_) => values.len() <= slot.len() && values.len().is_multiple_of(shape.cols),
         };
         if !fits {
-            let expected = if shape.rows == Extent::Batch { "up to " } else { "" };
+            let expected = if !matches!(shape.rows, Extent::Fixed(_)) {
+                "up to "
+            } else {
+                ""
+            };
             let expected = format!("{expected}{}", slot.len());
             return Err(DeviceError::Length {
                 buffer: name.to_owned(),

@@ -29,7 +29,7 @@ pub use environment::{Environment, Preempted, Reading, System};
 pub use options::Options;
 pub use order::Order;
 use rounds::{Entry, WARM_BELOW_NS};
-pub use summary::{COPY, Unit, drops, paired_rates};
+pub use summary::{COPY, Unit, drops, paired_rates, rate_shown};
 
 /// A round counts only if the FMA probe on both sides reached this share of the best seen in the run.
 pub const PEAK_FLOOR: f64 = 0.9;
@@ -75,6 +75,21 @@ impl<'a> Contestant<'a> {
             error_over_bound,
             run: Box::new(move |calls| Some(run(calls))),
         }
+    }
+
+    /// Runs it so many times.
+    pub fn call(&mut self, calls: u64) {
+        (self.run)(calls);
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How far its answer lies from the right one, in bounds.
+    pub fn error_over_bound(&self) -> f64 {
+        self.error_over_bound
     }
 }
 
@@ -122,6 +137,8 @@ pub struct Contest<'a> {
     environment: Box<dyn Environment + 'a>,
     probe: Box<dyn FnMut() -> f64 + 'a>,
     best_probe: f64,
+    /// GFLOP/s of one thread, and how many times that the probe must give.
+    least_probe: Option<(f64, f64)>,
     cache_probe: Option<Box<dyn FnMut() -> f64 + 'a>>,
     best_cache_probe: f64,
     settle: Box<dyn FnMut() + 'a>,
@@ -153,6 +170,7 @@ impl<'a> Contest<'a> {
             environment: Box::new(environment),
             probe: Box::new(probe),
             best_probe: 0.0,
+            least_probe: None,
             cache_probe: None,
             best_cache_probe: 0.0,
             settle: Box::new(|| ()),
@@ -167,6 +185,13 @@ impl<'a> Contest<'a> {
     /// Neighbours that take the caches leave the FMA rate as it was.
     pub fn cache_probe(mut self, probe: impl FnMut() -> f64 + 'a) -> Self {
         self.cache_probe = Some(Box::new(probe));
+        self
+    }
+
+    /// Drops rounds whose probes gave less than `times` what one thread gives, `one_gflops`: a machine's second core comes
+    /// and goes.
+    pub fn at_least(mut self, times: f64, one_gflops: f64) -> Self {
+        self.least_probe = Some((one_gflops, times));
         self
     }
 

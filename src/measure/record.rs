@@ -100,10 +100,16 @@ pub enum Body {
     Training(Training),
     /// A search for a learning rate.
     Rates(super::RateSearch),
+    /// A hyperparameter search.
+    Search(Box<super::Search>),
+    /// Samplers on functions with known optima.
+    Surrogates(super::Surrogates),
     /// Kernels checked against their oracle.
     SelfTest(SelfTest),
     /// The memory system, claimed and measured.
     Probe(Box<super::Probe>),
+    /// A question of the notebook.
+    Experiment(Box<super::Experiment>),
 }
 
 /// Contestants timed in turn, round by round.
@@ -273,6 +279,9 @@ pub struct Training {
     pub first_loss: f64,
     /// One entry an epoch.
     pub epochs: Vec<Epoch>,
+    /// What the trained model says of the test set, behind the last epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classification: Option<super::Classification>,
 }
 
 /// The notebook's four figures, and the time.
@@ -350,7 +359,7 @@ pub struct Check {
 
 /// JSON has no NaN or infinity: serde_json writes both as null, and would then refuse to read the record of the very run
 /// that somebody wants to look at. A null comes back as NaN.
-mod lost {
+pub(super) mod lost {
     use serde::{Deserialize, Deserializer};
 
     pub fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
@@ -360,5 +369,10 @@ mod lost {
     pub fn pair<'de, D: Deserializer<'de>>(from: D) -> Result<(f64, f64), D::Error> {
         let (low, high): (Option<f64>, Option<f64>) = Deserialize::deserialize(from)?;
         Ok((low.unwrap_or(f64::NAN), high.unwrap_or(f64::NAN)))
+    }
+
+    pub fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+        let list: Vec<Option<f64>> = Deserialize::deserialize(from)?;
+        Ok(list.into_iter().map(|x| x.unwrap_or(f64::NAN)).collect())
     }
 }

@@ -1,6 +1,6 @@
 //! Figures as a terminal shows them: units, aligned columns, and the table of a bench.
 
-use super::{Bench, Case, CaseResult, Unit, drops};
+use super::{Bench, Case, CaseResult, Unit, drops, rate_shown};
 
 /// Columns that line up: the first to the left, all others to the right.
 #[derive(Debug, Clone, Default)]
@@ -92,14 +92,15 @@ fn figures(value: f64) -> String {
 ///
 /// A ratio is marked `~` where its interval holds 1: neither is shown to be faster.
 pub fn bench_table(bench: &Bench) -> String {
-    let (rate, peak) = if bench.unit == Unit::Flop.id() {
-        ("GFLOP/s", "of peak")
+    let (rate, scale) = rate_shown(&bench.unit);
+    let peak = if bench.unit == Unit::Byte.id() {
+        "of copy"
     } else {
-        ("GB/s", "of copy")
+        "of peak"
     };
     let most = bench.cases.iter().map(|case| case.results.len()).max().unwrap_or(0);
     let peers: Vec<String> = (1..=most).map(|number| format!("vs {number}")).collect();
-    let mut headings = vec!["", "median", "min", "95 % interval", rate, peak];
+    let mut headings = vec!["", "median", "min", "95 % interval", rate.as_str(), peak];
     if most > 1 {
         headings.extend(peers.iter().map(String::as_str));
     }
@@ -110,7 +111,7 @@ pub fn bench_table(bench: &Bench) -> String {
             table.row(vec!["  no undisturbed round".to_owned()]);
         }
         for (number, result) in case.results.iter().enumerate() {
-            table.row(result_row(number, result, case));
+            table.row(result_row(number, result, case, scale));
         }
     }
     let mut text = table.render();
@@ -120,7 +121,7 @@ pub fn bench_table(bench: &Bench) -> String {
     text + &conditions(bench)
 }
 
-fn result_row(number: usize, result: &CaseResult, case: &Case) -> Vec<String> {
+fn result_row(number: usize, result: &CaseResult, case: &Case, scale: f64) -> Vec<String> {
     let (low, high) = result.interval_ns;
     let share = if result.percent_of_peak > 0.0 {
         format!("{:.1} %", result.percent_of_peak)
@@ -132,7 +133,7 @@ fn result_row(number: usize, result: &CaseResult, case: &Case) -> Vec<String> {
         duration(result.median_ns),
         duration(result.min_ns),
         format!("{} .. {}", duration(low), duration(high)),
-        figures(result.rate),
+        figures(scale * result.rate),
         share,
     ];
     for peer in &case.results {

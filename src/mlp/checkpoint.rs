@@ -18,7 +18,7 @@ mod tensors;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use folder::{Folder, Saving};
+pub use folder::{Folder, RUN_CHECKPOINTS, Saving};
 pub use model_file::SavedModel;
 use tensors::{File, Tensor, Values};
 

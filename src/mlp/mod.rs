@@ -4,6 +4,7 @@
 //! holds its parameters and runs them.
 
 pub mod checkpoint;
+mod classified;
 mod extra;
 mod init;
 mod loss;
@@ -31,7 +32,7 @@ pub use train::{Event, Observer, TrainError, train};
 pub use trainer::{EVALUATION_ROWS, LayerSummary, RATE_STEPS, Summary, Trainer};
 
 /// A number as a command line takes it: `0.1`, `1e-7`.
-fn number(x: f64) -> String {
+pub(crate) fn number(x: f64) -> String {
     if x == 0.0 || (1e-5..1e7).contains(&x.abs()) {
         x.to_string()
     } else {

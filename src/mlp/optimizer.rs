@@ -23,6 +23,12 @@ pub enum Optimizer {
         /// lambda takes lr lambda W from W itself (AdamW), and is not added to the gradient.
         decoupled: bool,
     },
+    /// The minimum of a damped quadratic model of the batch by conjugate gradients; the learning rate counts for nothing. Spelled
+    /// `newton-cg`, and `newton-cg:hessian`.
+    NewtonCg {
+        /// The model has the Hessian, else Gauss-Newton's matrix.
+        hessian: bool,
+    },
 }
 
 /// b1, b2 and eps of Adam.
@@ -38,6 +44,8 @@ impl fmt::Display for Optimizer {
             }
             Self::Adam { decoupled: false } => f.write_str("adam"),
             Self::Adam { decoupled: true } => f.write_str("adamw"),
+            Self::NewtonCg { hessian: false } => f.write_str("newton-cg"),
+            Self::NewtonCg { hessian: true } => f.write_str("newton-cg:hessian"),
         }
     }
 }
@@ -57,6 +65,11 @@ impl FromStr for Optimizer {
             "sgd" => plain(Self::Sgd),
             "adam" => plain(Self::Adam { decoupled: false }),
             "adamw" => plain(Self::Adam { decoupled: true }),
+            "newton-cg" => match value {
+                None | Some("gauss-newton") => Ok(Self::NewtonCg { hessian: false }),
+                Some("hessian") => Ok(Self::NewtonCg { hessian: true }),
+                Some(_) => Err(format!("`{text}`: newton-cg takes gauss-newton or hessian")),
+            },
             "momentum" | "nesterov" => match value.unwrap_or("0.9").parse::<f64>() {
                 Ok(momentum) if (0.0..1.0).contains(&momentum) => Ok(Self::Momentum {
                     momentum,
@@ -65,7 +78,7 @@ impl FromStr for Optimizer {
                 _ => Err(format!("`{text}`: mu must be from 0 to below 1, such as {name}:0.9")),
             },
             _ => Err(format!(
-                "no optimizer is called `{name}`; there is sgd, momentum:MU, nesterov:MU, adam, adamw"
+                "no optimizer is called `{name}`; there is sgd, momentum:MU, nesterov:MU, adam, adamw, newton-cg, newton-cg:hessian"
             )),
         }
     }
@@ -77,11 +90,27 @@ mod tests {
 
     #[test]
     fn text_and_back() {
-        for text in ["sgd", "momentum:0.9", "nesterov:0.5", "adam", "adamw"] {
+        for text in [
+            "sgd",
+            "momentum:0.9",
+            "nesterov:0.5",
+            "adam",
+            "adamw",
+            "newton-cg",
+            "newton-cg:hessian",
+        ] {
             assert_eq!(text.parse::<Optimizer>().unwrap().to_string(), text);
         }
         assert_eq!("momentum".parse::<Optimizer>().unwrap().to_string(), "momentum:0.9");
-        for bad in ["", "sgdd", "sgd:1", "momentum:1", "momentum:nan", "adam:0.9"] {
+        for bad in [
+            "",
+            "sgdd",
+            "sgd:1",
+            "momentum:1",
+            "momentum:nan",
+            "adam:0.9",
+            "newton-cg:5",
+        ] {
             assert!(bad.parse::<Optimizer>().is_err(), "{bad}");
         }
     }

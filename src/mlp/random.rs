@@ -16,6 +16,18 @@ pub enum Purpose {
         /// Which.
         layer: usize,
     },
+    /// The target that is drawn for a row from the model's own distribution.
+    Target {
+        /// Place of the row.
+        row: usize,
+    },
+    /// The direction of a random probe of second derivatives.
+    Probe {
+        /// Which.
+        number: usize,
+    },
+    /// Rows in the place of data.
+    Rows,
     /// Which rows are held back to validate on.
     Validation,
     /// The order of the rows in an epoch, counted from 1.
@@ -33,6 +45,9 @@ pub fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Order { epoch } => (2, epoch),
         Purpose::Validation => (3, 0),
         Purpose::Biases { layer } => (4, layer),
+        Purpose::Rows => (7, 0),
+        Purpose::Target { row } => (5, row),
+        Purpose::Probe { number } => (6, number),
     };
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream((kind << 32) | (index as u64 & 0xffff_ffff));

@@ -102,6 +102,7 @@ pub fn train(options: &TrainOptions, data: &Dataset, observer: &mut Observer<'_>
     training.first_loss = trainer.first_loss();
     let done = epochs(&mut trainer, &mut training, options.epochs, observer);
     done.map_err(|error| interrupted(error, &mut trainer))?;
+    training.classification = Some(trainer.classify(data)?);
     Ok(training)
 }
 

@@ -1,6 +1,7 @@
 //! The training loop: shuffle, step through the batches, evaluate on both sets; the notebook's four figures each epoch.
 
 mod layers;
+mod newton;
 mod rates;
 mod saving;
 mod steps;
@@ -16,12 +17,13 @@ pub use self::summary::{LayerSummary, Summary};
 use self::saving::Saver;
 use self::steps::{Loaded, Steps};
 use super::checkpoint::Best;
+use super::classified::Classifier;
 use super::train::go_on;
 use super::{Event, Model, Observer, Purpose, TrainError, TrainOptions, stream};
 use crate::data::Dataset;
 use crate::device::{Batch, Session, Set};
-use crate::measure::{Epoch, Training};
-use crate::program::lower::{Lowering, bias_name, weights_name};
+use crate::measure::{Classification, Epoch, Training};
+use crate::program::lower::{LOGITS, Lowering, bias_name, weights_name};
 use crate::program::{CORRECT, LOSS_SUM, StepArgs, fuse};
 
 /// Rows of a batch while evaluating, at least; larger than a small training batch, so that products stay efficient.
@@ -50,6 +52,8 @@ pub struct Trainer<'a> {
     /// The rows to train on in the order of the epoch under way.
     order: Vec<u32>,
     progress: Progress,
+    /// Products with the matrix of a quadratic model that steps of this process took.
+    products: u64,
     saver: Option<Saver>,
 }
 
@@ -111,7 +115,7 @@ impl<'a> Trainer<'a> {
         let looks = if options.layer_stats { programs.pop() } else { None };
         let parts = programs
             .pop()
-            .and_then(|evaluate| Some((evaluate, Steps::new(options, programs)?)));
+            .and_then(|evaluate| Some((evaluate, Steps::new(options, &model, programs)?)));
         let Some((evaluate, steps)) = parts else {
             unreachable!("a step has at least one program, and evaluation follows it")
         };
@@ -128,6 +132,7 @@ impl<'a> Trainer<'a> {
             order: rows[0].clone(),
             rows,
             progress: Progress::default(),
+            products: 0,
             saver: None,
         };
         trainer.set_first_weights()?;
@@ -176,12 +181,18 @@ impl<'a> Trainer<'a> {
             parameters: self.model.parameters(),
             first_loss: loss,
             epochs: Vec::new(),
+            classification: None,
         })
     }
 
     /// The session that holds the parameters, to read them by [`weights_name`] and [`bias_name`].
     pub fn session(&mut self) -> &mut (dyn Session + 'a) {
         &mut *self.session
+    }
+
+    /// Products with the matrix of a quadratic model that Newton-CG has taken in this process.
+    pub fn products(&self) -> u64 {
+        self.products
     }
 
     /// Epochs that are done.
@@ -305,6 +316,25 @@ impl<'a> Trainer<'a> {
         let metrics = self.session.metrics()?;
         let count = rows.len() as f64;
         Ok((metrics.get(LOSS_SUM) / count, metrics.get(CORRECT) / count))
+    }
+
+    /// What the model says of the test set of `data`, which must be the data that the run was made with.
+    ///
+    /// # Errors
+    /// A device that fails to evaluate.
+    pub fn classify(&mut self, data: &Dataset) -> Result<Classification, TrainError> {
+        let Loaded { id, ref program } = self.evaluate;
+        let (rows, outputs) = (program.rows(), self.model.classes());
+        let mut classifier = Classifier::new(self.model.loss(), outputs, data);
+        let test: Vec<u32> = (0..data.test.rows as u32).collect();
+        for (rows, labels) in test.chunks(rows).zip(data.test.labels.chunks(rows)) {
+            let batch = Batch::of_set(program, &self.sets, TEST, rows)?;
+            self.session.run(id, &batch, &StepArgs::default());
+            classifier.add(&self.session.read(LOGITS)?, labels);
+        }
+        // What these runs have added up is nobody's.
+        self.session.metrics()?;
+        Ok(classifier.finish(data))
     }
 
     fn finite(&self, epoch: usize, what: &str, values: &[f64]) -> Result<(), TrainError> {

@@ -95,6 +95,12 @@ fn widths(devices: &[MemoryDevice], bus: &mut Bus) {
         *entry = (entry.0.max(bits), entry.1.zip(speed).map(|(a, b)| a.min(b)));
     }
     bus.notes.extend(notes(&filled));
+    if missing.is_none() && channels.len() == 1 && sockets_of_a_channel(devices) > MOST_SOCKETS {
+        let count = devices.len();
+        missing = Some(format!(
+            "the text beside {count} sockets names one channel, which has {MOST_SOCKETS} at most"
+        ));
+    }
     if let Some(why) = missing {
         bus.channels = Fact::unknown(why.clone());
         bus.width_bits = Fact::unknown(why.clone());
@@ -116,6 +122,18 @@ fn widths(devices: &[MemoryDevice], bus: &mut Bus) {
         ),
         None => Fact::unknown("a module's Configured Memory Speed is unknown; the nameplate's speed is no answer"),
     };
+}
+
+/// A channel has three sockets at most; boards that number all their sockets behind one letter name no channels.
+const MOST_SOCKETS: usize = 3;
+
+/// Sockets, filled or not, beside which the commonest channel is named.
+fn sockets_of_a_channel(devices: &[MemoryDevice]) -> usize {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for channel in devices.iter().filter_map(|device| device.channel.as_deref()) {
+        *counts.entry(channel).or_default() += 1;
+    }
+    counts.into_values().max().unwrap_or(0)
 }
 
 /// Filled, of memory that programs run in, and not for check bits alone.
@@ -275,3 +293,7 @@ pub fn least_width(gbps: f64, mts: u32) -> Fact<u64> {
 #[cfg(test)]
 #[path = "bus_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "bus_dumps_tests.rs"]
+mod dumps_tests;

@@ -1,5 +1,4 @@
-//! Tables as firmware writes them, put together here from the fields that vendors' dumps show, since dumps themselves
-//! carry serial numbers.
+//! Tables put together from the fields of the specification: what the dumps of `bus_dumps_tests.rs` do not have.
 
 use super::*;
 use rand::{RngExt, SeedableRng};

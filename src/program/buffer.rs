@@ -48,6 +48,8 @@ pub enum Extent {
     Batch,
     /// Always this many.
     Fixed(usize),
+    /// This many times the rows of the batch: a block for each of many directions.
+    Batches(usize),
 }
 
 /// Rows and columns, row-major without gaps. A vector has one row.
@@ -81,7 +83,30 @@ impl Shape {
         match self.rows {
             Extent::Batch => batch,
             Extent::Fixed(rows) => rows,
+            // What does not fit is found by `elements`.
+            Extent::Batches(blocks) => blocks.saturating_mul(batch),
         }
+    }
+
+    /// `blocks` of it one above the other.
+    #[must_use]
+    pub const fn stacked(self, blocks: usize) -> Self {
+        let rows = match self.rows {
+            Extent::Batch => Extent::Batches(blocks),
+            Extent::Fixed(rows) => Extent::Fixed(rows.saturating_mul(blocks)),
+            Extent::Batches(rows) => Extent::Batches(rows.saturating_mul(blocks)),
+        };
+        Self { rows, ..self }
+    }
+
+    /// One of `blocks` that lie one above the other; `None` if it is not made of so many.
+    pub fn block(self, blocks: usize) -> Option<Self> {
+        let rows = match self.rows {
+            Extent::Batches(there) if there == blocks => Extent::Batch,
+            Extent::Fixed(rows) if rows.is_multiple_of(blocks) => Extent::Fixed(rows / blocks),
+            _ => return None,
+        };
+        Some(Self { rows, ..self })
     }
 
     /// Elements when the batch has `batch` rows; `None` beyond what fits a usize.
@@ -94,6 +119,7 @@ impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rows {
             Extent::Batch => write!(f, "batch x {}", self.cols),
+            Extent::Batches(blocks) => write!(f, "{blocks} batch x {}", self.cols),
             Extent::Fixed(rows) => write!(f, "{rows} x {}", self.cols),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::tangent::{check_second, check_stacked};
 use super::{
     Access, Buffer, BufferId, Element, Extent, Lifetime, Op, Operand, Parts, Product, ProgramError, Role, Shape,
 };
@@ -261,6 +262,8 @@ impl Here<'_> {
                 labels(y)?;
                 metric(count)
             }
+            Op::Second(ref op) => check_second(op, shape, real),
+            Op::Stacked(ref op) => check_stacked(op, shape, real, |id, expected| self.wrong(id, expected)),
         }
     }
 

@@ -4,7 +4,7 @@
 //! and a division count one each as well: the figure says how much is computed, not how long it takes. What moves or
 //! compares whole numbers counts nothing.
 
-use super::{BufferId, Op, Product, Program, Shape, TargetLoss};
+use super::{BufferId, Op, Product, Program, Shape, TargetLoss, tangent};
 
 /// Of one operation, for a batch of `rows` rows.
 pub fn of_operation(program: &Program, op: &Op, rows: usize) -> u64 {
@@ -54,6 +54,8 @@ pub fn of_operation(program: &Program, op: &Op, rows: usize) -> u64 {
             let decays = decay.as_constant() != Some(1.0);
             (2 + u64::from(decays)) * elements(weights)
         }
+        Op::Second(ref op) => tangent::of_second(program, op, rows),
+        Op::Stacked(ref op) => tangent::of_stacked(program, op, rows),
     }
 }
 

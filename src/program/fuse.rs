@@ -113,7 +113,8 @@ fn access(op: &Op, id: BufferId) -> Option<Access> {
         .map(|(_, access)| access)
 }
 
-fn drop_unused(parts: &mut Parts) {
+/// Leaves out the buffers that no operation touches.
+pub(crate) fn drop_unused(parts: &mut Parts) {
     let used = |id| parts.operations.iter().any(|op| access(op, id).is_some());
     let kept: Vec<usize> = (0..parts.buffers.len()).filter(|&id| used(BufferId(id))).collect();
     let places: HashMap<usize, usize> = kept.iter().enumerate().map(|(new, &old)| (old, new)).collect();

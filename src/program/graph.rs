@@ -39,6 +39,31 @@ pub struct Part {
     pub edges: Vec<Edge>,
 }
 
+/// What a program is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// Operations.
+    pub operations: usize,
+    /// Buffers.
+    pub buffers: usize,
+    /// Bytes of the buffers.
+    pub bytes: u64,
+    /// Floating-point operations of one run.
+    pub flops: u64,
+}
+
+impl Count {
+    /// Of a program with batches of `rows` rows.
+    pub fn of(program: &Program, rows: usize) -> Self {
+        Self {
+            operations: program.operations().len(),
+            buffers: program.buffers().len(),
+            bytes: super::footprint::Footprint::of(program, rows).bytes(),
+            flops: super::flops::of_program(program, rows),
+        }
+    }
+}
+
 /// A variable or an operator.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Node {
@@ -111,6 +136,14 @@ impl Graph {
         build::graph(program, options)
     }
 
+    /// The same with every operation of these programs, each as a part under its name: a linearisation and its tangent.
+    #[must_use]
+    pub fn with(mut self, programs: &[&Program], rows: usize) -> Self {
+        self.parts
+            .extend(programs.iter().map(|program| build::whole(program, rows)));
+        self
+    }
+
     /// In the language of Graphviz.
     pub fn to_dot(&self) -> String {
         dot::render(self)
@@ -118,7 +151,12 @@ impl Graph {
 
     /// A picture.
     pub fn to_svg(&self) -> String {
-        svg::render(self)
+        svg::render(self, true)
+    }
+
+    /// The same for a page that styles it: its class is `graph`, and it has no style of its own.
+    pub fn to_inline_svg(&self) -> String {
+        svg::render(self, false)
     }
 }
 

@@ -31,7 +31,7 @@ mod writer;
 
 use tilelab_kernels::{Activation, Saves};
 
-pub use self::writer::{bias_name, output_name, weights_name};
+pub use self::writer::{LOGITS, bias_name, output_name, weights_name};
 
 use self::writer::Writer;
 use super::{
@@ -72,8 +72,17 @@ impl Lowering<'_> {
     /// # Errors
     /// As [`Lowering::step`].
     pub fn gradients(&self) -> Result<Program, ProgramError> {
+        self.derivatives(true)
+    }
+
+    /// `gradients` of a model as it trains, or with the running statistics as it predicts: what second derivatives are taken of. Dropout is
+    /// at work only where it trains.
+    ///
+    /// # Errors
+    /// As [`Lowering::step`].
+    pub fn derivatives(&self, training: bool) -> Result<Program, ProgramError> {
         let mut writer = Writer::new(*self);
-        writer.forward(true);
+        writer.forward(training);
         writer.backward(Scalar::field(Field::Accumulate), Lifetime::Kept);
         writer.finish("gradients")
     }
@@ -111,6 +120,11 @@ impl Lowering<'_> {
     pub fn update(&self, optimizer: Optimizer) -> Result<Program, ProgramError> {
         let mut writer = Writer::new(*self);
         writer.update(optimizer, Lifetime::Kept);
+        if let Optimizer::NewtonCg { .. } = optimizer {
+            // Written by the optimizer itself, and kept with its steps.
+            let x = writer.state("newton_", "damping", Shape::fixed(1, 1));
+            writer.operations.push(Op::Scale { by: Scalar::ONE, x });
+        }
         writer.finish("update")
     }
 
@@ -342,6 +356,7 @@ impl Writer<'_> {
                 normal: self.units("n", l - 1),
                 scale: self.by_unit("scale", l - 1),
                 gamma: self.extra(l - 1, Extra::Gamma),
+                training: self.training,
                 accumulate,
                 out: self.units("dz", l - 1),
                 d_gamma: self.extra_gradient(l - 1, Extra::Gamma, lifetime),
@@ -423,6 +438,13 @@ impl Writer<'_> {
                     moments: (self.state("m", &name, shape), self.state("v", &name, shape)),
                 }
             }
+            // W <- W + d, the step being kept to begin the next with: lr is minus how much of it is taken.
+            Optimizer::NewtonCg { .. } => Op::Sgd {
+                decay: Scalar::ONE,
+                lr,
+                gradient: self.state("n", &name, shape),
+                weights,
+            },
         };
         self.operations.push(op);
     }

@@ -16,8 +16,10 @@ pub mod graph;
 pub mod lower;
 mod op;
 mod scalar;
+pub mod tangent;
 
 pub use buffer::{Buffer, BufferId, Element, Extent, Lifetime, Role, Shape};
+pub(crate) use fuse::drop_unused;
 pub use fuse::fuse;
 pub use op::{
     Access, AdamRule, BatchNorm, BatchNormBackward, Epilogue, MomentumRule, Op, Operand, Product, TargetLoss,

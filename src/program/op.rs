@@ -4,6 +4,7 @@ mod touched;
 
 use tilelab_kernels::Activation;
 
+use super::tangent::{Second, Stacked};
 use super::{BufferId, Scalar};
 
 /// A loss against targets that are numbers. A row's loss is the mean over its columns.
@@ -84,6 +85,8 @@ pub struct BatchNormBackward {
     pub scale: BufferId,
     /// 1 x n.
     pub gamma: BufferId,
+    /// The statistics were the batch's own, so that they have derivatives too; else constants.
+    pub training: bool,
     /// 0 overwrites `d_gamma` and `d_beta`, 1 adds to them.
     pub accumulate: Scalar,
     /// m x n, written.
@@ -315,6 +318,10 @@ pub enum Op {
         /// Updated.
         metric: BufferId,
     },
+    /// What second derivatives keep of a point.
+    Second(Second),
+    /// What takes many directions through a linearised step at once.
+    Stacked(Stacked),
 }
 
 /// C <- epilogue(alpha * A * B + beta * C); beta = 0 never reads C.

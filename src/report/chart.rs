@@ -65,6 +65,10 @@ pub enum Join {
     Line,
     /// Not at all, and side by side with other series at the same x: separate cases.
     Apart,
+    /// By a line, in the look of the series of this number, whose entry in the legend is its own too.
+    Like(usize),
+    /// Not at all: squares of one colour, the fuller the later the series.
+    Cells,
 }
 
 /// One measured point.

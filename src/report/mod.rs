@@ -7,6 +7,7 @@
 //! ```
 
 pub mod chart;
+pub mod drawing;
 pub mod format;
 mod html;
 mod plot;
@@ -19,7 +20,8 @@ use crate::measure::Record;
 
 pub use chart::Chart;
 pub use sections::Section;
-pub use store::{Problem, file_name, load, save, write_html};
+pub(crate) use store::write_whole;
+pub use store::{Problem, file_name, load, read, save, write_html};
 
 /// The page for these records, with a line for each problem met on loading them. It needs nothing but itself; links to raw
 /// records are relative to it (`raw/<name>.json`).

@@ -13,7 +13,7 @@ use plotters::prelude::{ChartBuilder, IntoDrawingArea, IntoTextStyle, LineSeries
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontFamily, TextStyle};
 
-use super::chart::{Chart, Join, Row};
+use super::chart::{Chart, Join, Row, Series};
 use elements::{Mark, legend};
 use ruler::Ruler;
 
@@ -123,7 +123,7 @@ fn lines(chart: &Chart, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         .series
         .iter()
         .enumerate()
-        .filter(|(_, series)| series.join == Join::Line)
+        .filter(|(_, series)| matches!(series.join, Join::Line | Join::Like(_)))
     {
         for run in series
             .points
@@ -131,11 +131,28 @@ fn lines(chart: &Chart, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         {
             if run.len() > 1 {
                 let places = run.iter().map(|point| (point.x, point.y));
-                context.draw_series(LineSeries::new(places, Ink::Series(number).color()))?;
+                context.draw_series(LineSeries::new(places, Ink::Series(look(series, number)).color()))?;
             }
         }
     }
     Ok(())
+}
+
+/// The series whose look this one has.
+fn look(series: &Series, number: usize) -> usize {
+    match series.join {
+        Join::Like(other) => other,
+        _ => number,
+    }
+}
+
+/// What the marks of a series are drawn with.
+fn ink(chart: &Chart, number: usize) -> Ink {
+    let series = &chart.series[number];
+    match series.join {
+        Join::Cells => Ink::Cell((number + 1) as f64 / chart.series.len() as f64),
+        _ => Ink::Series(look(series, number) % LOOKS),
+    }
 }
 
 fn marks(chart: &Chart, context: &mut Context<'_, '_>) -> Result<(), Failure> {
@@ -157,12 +174,24 @@ fn marks(chart: &Chart, context: &mut Context<'_, '_>) -> Result<(), Failure> {
     };
     let mut number = 0;
     let apart = chart.series.iter().filter(|series| series.join == Join::Apart).count() as i32;
+    // Many short lines hide each other as one long line does.
+    let drawn: usize = chart
+        .series
+        .iter()
+        .filter(|series| matches!(series.join, Join::Like(_)))
+        .map(|series| series.points.len())
+        .sum();
     for (place, series) in chart.series.iter().enumerate() {
         let dodge = match series.join {
             Join::Apart => (2 * place as i32 + 1 - apart) * 9 * SUB / 2,
-            Join::Line => 0,
+            _ => 0,
         };
-        let radius = if series.points.len() > MANY { 2.0 } else { 4.0 };
+        let together = if matches!(series.join, Join::Like(_)) {
+            drawn
+        } else {
+            series.points.len()
+        };
+        let radius = if together > MANY { 2.0 } else { 4.0 };
         for point in &series.points {
             let shown = rows[number].missing.is_none();
             let mut places = vec![(point.x, point.y)];
@@ -176,7 +205,7 @@ fn marks(chart: &Chart, context: &mut Context<'_, '_>) -> Result<(), Failure> {
                 places,
                 dodge,
                 radius,
-                ink: Ink::Series(place % LOOKS),
+                ink: ink(chart, place),
                 text: text(number),
             };
             if shown {

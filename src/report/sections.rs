@@ -1,17 +1,22 @@
 //! What a report says: one [`Section`] a record, in words, charts and tables, before any markup.
 
 mod bench;
+mod classification;
+pub mod experiment;
 mod machine;
 mod probe;
 mod rates;
+mod search;
 mod self_test;
+mod surrogates;
 mod training;
 
 use std::collections::BTreeMap;
 
-use crate::measure::{Body, Record};
+use crate::measure::{Body, Record, Thumbnail};
 
 use super::chart::Chart;
+use super::drawing::Drawing;
 use super::{format, store};
 
 /// One question and its answer.
@@ -33,8 +38,14 @@ pub struct Section {
     pub quick: bool,
     /// Charts.
     pub charts: Vec<Chart>,
+    /// Drawings that are no chart.
+    pub drawings: Vec<Drawing>,
     /// Tables.
     pub tables: Vec<Table>,
+    /// A table whose cells are shaded.
+    pub heat: Option<Heat>,
+    /// Small pictures.
+    pub gallery: Option<Gallery>,
     /// What it was measured under.
     pub conditions: Vec<(String, String)>,
     /// How to repeat it, and the raw record's file; `None` where the section is not one record's.
@@ -92,6 +103,31 @@ pub struct Table {
     pub wrong: Vec<usize>,
     /// Where it stands.
     pub layout: Layout,
+}
+
+/// A square table of counts, shaded by each row's shares.
+#[derive(Debug, Clone)]
+pub struct Heat {
+    /// What it shows.
+    pub caption: String,
+    /// Names of rows and columns.
+    pub names: Vec<String>,
+    /// What the rows and the columns are.
+    pub sides: (&'static str, &'static str),
+    /// A cell's text and its shade, 0 to [`SHADES`].
+    pub cells: Vec<Vec<(String, usize)>>,
+}
+
+/// The darkest shade.
+pub const SHADES: usize = 8;
+
+/// Small pictures with a line or two under each.
+#[derive(Debug, Clone)]
+pub struct Gallery {
+    /// What they are.
+    pub caption: String,
+    /// A picture and its lines.
+    pub pictures: Vec<(Thumbnail, Vec<String>)>,
 }
 
 /// Where a table stands.
@@ -160,6 +196,7 @@ pub fn all(records: &[Record]) -> Vec<Section> {
     }
     let mut ordered: Vec<&Record> = records.iter().collect();
     ordered.sort_by_key(|record| (rank(&record.body), record.started_unix_s));
+    let errata = experiment::errata::section(&ordered);
     sections.extend(ordered.into_iter().map(|record| {
         let mut section = section(record);
         if machines.len() > 1 {
@@ -169,6 +206,7 @@ pub fn all(records: &[Record]) -> Vec<Section> {
         }
         section
     }));
+    sections.extend(errata);
     name_apart(&mut sections);
     sections
 }
@@ -179,8 +217,11 @@ pub fn section(record: &Record) -> Section {
         Body::Bench(bench) => bench::section(record, bench),
         Body::Training(training) => training::section(record, training),
         Body::Rates(search) => rates::section(record, search),
+        Body::Search(search) => search::section(record, search),
+        Body::Surrogates(found) => surrogates::section(record, found),
         Body::SelfTest(test) => self_test::section(record, test),
         Body::Probe(found) => probe::section(record, found),
+        Body::Experiment(found) => experiment::section(record, found),
     }
 }
 
@@ -191,6 +232,9 @@ fn rank(body: &Body) -> u8 {
         Body::Probe(_) => 2,
         Body::Training(_) => 3,
         Body::Rates(_) => 4,
+        Body::Search(_) => 5,
+        Body::Surrogates(_) => 6,
+        Body::Experiment(_) => 7,
     }
 }
 
@@ -211,7 +255,10 @@ fn outline(record: &Record, verdict: Verdict) -> Section {
         headline: None,
         quick: record.quick,
         charts: Vec::new(),
+        drawings: Vec::new(),
         tables: Vec::new(),
+        heat: None,
+        gallery: None,
         conditions: vec![
             (
                 "measured".to_owned(),

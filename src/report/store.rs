@@ -67,7 +67,11 @@ struct Versioned {
     schema: u32,
 }
 
-fn read(file: &Path) -> Result<Record, String> {
+/// One record.
+///
+/// # Errors
+/// Why the file is none, in one line without its name.
+pub fn read(file: &Path) -> Result<Record, String> {
     let text = fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
     let version: Versioned = serde_json::from_slice(&text).map_err(|error| format!("not a Tilelab record: {error}"))?;
     if version.schema > SCHEMA {
@@ -119,7 +123,8 @@ pub fn file_name(name: &str) -> String {
     format!("{}-{hash}.json", if kept.is_empty() { "record" } else { kept })
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file that is whole or absent.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     static WRITES: AtomicU64 = AtomicU64::new(0);
     let count = WRITES.fetch_add(1, Ordering::Relaxed);
     let name = path

@@ -17,11 +17,14 @@ use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyl
 
 pub use text::{escape, shorten, text_width};
 
+/// Side of a cell, in backend units.
+const CELL: i32 = 12 * SUB;
+
 /// Backend units in one unit of the picture's `viewBox`.
 pub const SUB: i32 = 16;
 
 /// What something is drawn with; the style sheet decides how that looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Ink {
     /// Lines behind the data.
     Grid,
@@ -35,6 +38,8 @@ pub enum Ink {
     Legend,
     /// A series, by its number.
     Series(usize),
+    /// A square, by how full it is: above 0, at most 1.
+    Cell(f64),
     /// A line to compare with.
     Rule,
 }
@@ -53,6 +58,7 @@ impl Ink {
             Self::Legend => RGBColor(4, 0, 0),
             Self::Rule => RGBColor(5, 0, 0),
             Self::Series(series) => RGBColor(6, (series % LOOKS) as u8, 0),
+            Self::Cell(_) => RGBColor(6, 0, 0),
         }
     }
 
@@ -67,6 +73,7 @@ impl Ink {
     fn class(self) -> String {
         match self {
             Self::Series(series) => format!("s{}", series % LOOKS),
+            Self::Cell(_) => "s0".to_owned(),
             _ => Self::class_of(BackendColor {
                 alpha: 1.0,
                 rgb: (self.color().0, 0, 0),
@@ -159,6 +166,7 @@ impl<'a> Svg<'a> {
                 }
                 self.marker(series, (x, y), radius);
             }
+            Ink::Cell(full) => self.cell(full, (x, y)),
             _ => {
                 let (end, foot) = places.last().copied().unwrap_or((x, y));
                 if foot != y {
@@ -182,16 +190,26 @@ impl<'a> Svg<'a> {
     }
 
     /// The marker of a series for the legend, on a line of `2 * half` if its points are joined.
-    pub fn swatch(&mut self, series: usize, (x, y): BackendCoord, half: i32) {
-        self.out
-            .push_str(&format!("<g class=\"swatch {}\">", Ink::Series(series).class()));
+    pub fn swatch(&mut self, ink: Ink, (x, y): BackendCoord, half: i32) {
+        self.out.push_str(&format!("<g class=\"swatch {}\">", ink.class()));
         if half > 0 {
             let (left, y, length) = (unit(x - half), unit(y), unit(2 * half));
             self.out
                 .push_str(&format!("<path class=\"line\" d=\"M{left} {y}h{length}\"/>"));
         }
-        self.marker(series, (x, y), 4.0);
+        match ink {
+            Ink::Cell(full) => self.cell(full, (x, y)),
+            Ink::Series(series) => self.marker(series, (x, y), 4.0),
+            _ => {}
+        }
         self.out.push_str("</g>\n");
+    }
+
+    fn cell(&mut self, full: f64, (x, y): BackendCoord) {
+        let (left, top, side) = (unit(x - CELL / 2), unit(y - CELL / 2), unit(CELL));
+        let d = format!("M{left} {top}h{side}v{side}h-{side}z");
+        self.out
+            .push_str(&format!("<path class=\"dot\" fill-opacity=\"{full:.2}\" d=\"{d}\"/>"));
     }
 
     fn marker(&mut self, series: usize, (x, y): BackendCoord, radius: f64) {

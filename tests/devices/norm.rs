@@ -110,6 +110,7 @@ fn batch_norm_backward_and_its_sums() {
             let [scale, gamma, d_gamma, d_beta] =
                 ["scale", "gamma", "d_gamma", "d_beta"].map(|name| few.real(name, Shape::fixed(1, n)));
             let op = Op::BatchNormBackward(BatchNormBackward {
+                training: true,
                 gradient: dy,
                 normal,
                 scale,

@@ -168,6 +168,7 @@ pub fn training() -> Training {
         parameters: 203_530,
         first_loss: 2.3027,
         epochs: epochs.collect(),
+        classification: None,
     }
 }
 

@@ -1,25 +1,32 @@
-//! Products with a narrow C: `n` up to [`NARROW`], every element a dot product.
+//! Products with a narrow C, every element a dot product.
 //!
 //! ```text
 //! c[i][j] = alpha * sum over p of a[i, p] * b[p, j] + beta * c[i][j]
 //! ```
-//! A tile kernel would use 1 to 4 lanes of its vectors here. Instead the vectors run along k: rows of A as they lie,
-//! columns of B made contiguous first (k x n elements, nothing beside A). [`ROWS`] rows share each load of B and keep as
-//! many sums in flight as the FMA's latency asks for. The order of an element's sum depends on k and the ISA alone.
+//! A tile kernel would leave lanes of its vectors idle here: 6 of 16 at n = 10. Instead the vectors run along k: rows of A as
+//! they lie, columns of B made contiguous first where they are not (k x n elements, nothing beside A). Four rows share
+//! each load of two columns, or eight rows that of one, so that as many sums are in flight as the FMA's latency asks for,
+//! with fewer loads than FMAs. Eight sums across lanes are then taken side by side. An element's sum has one order, which
+//! depends on k and the ISA alone.
 
 // Loops over registers go by index, as in the micro-kernel.
 #![allow(clippy::needless_range_loop)]
 
 use super::loops::{Product, Shared};
+use super::pack::{Panel, Panels};
+use super::plan::Shape;
 use crate::context::Working;
 use crate::simd::{Kernel, Simd};
 use crate::{Float, MatRef};
 
-/// Widest C that goes this way.
-pub(crate) const NARROW: usize = 4;
+/// C of so few columns always goes this way.
+const NARROW: usize = 4;
 
-/// Rows of A side by side.
+/// Rows of A side by side, at most.
 const ROWS: usize = 8;
+
+/// With so few rows, copying B's columns costs as much as what it saves.
+const FEW_ROWS: usize = 2 * ROWS;
 
 /// Rows of a task: A's part of it, at k = 784, is about 100 KiB.
 const TASK: usize = 32;
@@ -27,51 +34,67 @@ const TASK: usize = 32;
 impl<T: Float> Product<'_, T> {
     /// Whether this product is one of them: a narrow C with neighbouring columns, rows of A that run along k.
     pub(crate) fn is_dots(&self) -> bool {
-        let columns = self.c_col == 1 || self.shape.n == 1;
+        let Shape { m, n, k } = self.shape;
+        let lanes = self.kernels.lanes;
+        if n >= 2 * lanes || self.forced {
+            return false;
+        }
+        // FMAs a row of C takes, in vectors along k, and four more an element to sum the lanes; against whole vectors of
+        // C's row. Both times k; a sixteenth is given to the way that needs no copy.
+        let pays = || m >= FEW_ROWS && n * (k + 4 * lanes) * 16 < n.div_ceil(lanes) * lanes * k * 15;
+        let columns = self.c_col == 1 || n == 1;
         let along = self.a.matrix().is_some_and(|a| a.col_stride() == 1) && self.b.matrix().is_some();
-        self.shape.n <= NARROW && along && columns && !self.forced
+        along && columns && (n <= NARROW || pays())
+    }
+
+    /// Columns of B that lie along k in memory: the first, and the elements from one to the next.
+    pub(super) fn columns_in_place(&self) -> Option<(*const T, usize)> {
+        let b = self.b.matrix()?;
+        (b.row_stride() == 1).then(|| (b.as_ptr(), b.col_stride()))
     }
 
     /// Runs it.
     pub(crate) fn run_dots(&self, working: &mut Working) {
-        let (m, n, k) = (self.shape.m, self.shape.n, self.shape.k);
-        let (Some(a), Some(matrix)) = (self.a.matrix(), self.b.matrix()) else {
-            return;
-        };
-        let b = matrix.as_ptr();
-        let columns = if matrix.row_stride() == 1 && n == 1 {
-            b
-        } else {
-            let copy = working.scratch.b.room::<T>(n * k);
-            for j in 0..n {
-                for p in 0..k {
-                    // SAFETY: (p, j) lies in B, and the scratch has room for n columns of k.
-                    unsafe {
-                        copy.add(j * k + p)
-                            .write(*b.add(p * matrix.row_stride() + j * matrix.col_stride()))
-                    };
-                }
-            }
-            copy.cast_const()
-        };
-        let columns = Shared(columns.cast_mut());
+        let Shape { m, n, k } = self.shape;
+        let Some(b) = self.b.matrix() else { return };
+        let columns = self.columns_in_place().unwrap_or_else(|| {
+            let to = working.scratch.b.room::<T>(n * k);
+            // Rows of B are the lines, its columns the steps: a panel's layout is then that of B's transpose.
+            let panel = Panel {
+                from: b.as_ptr(),
+                line: b.row_stride(),
+                step: b.col_stride(),
+                width: k,
+                depth: n,
+                to,
+                pitch: k,
+            };
+            T::run_on(self.isa, Panels(&[panel]));
+            (to.cast_const(), k)
+        });
+        let (shared, column) = (Shared(columns.0.cast_mut()), columns.1);
         let tasks = m.div_ceil(TASK);
         let room = self.epilogue.column_sum.as_ref().map_or(0, |_| tasks * n);
         let sums = Shared(working.scratch.partial.room::<T>(room));
         self.each(&mut working.pool, tasks, |task, _| {
             let rows = (task * TASK, m.min((task + 1) * TASK));
-            T::run_on(
-                self.isa,
-                Dots {
-                    product: self,
-                    a,
-                    columns: columns.from(0),
-                    rows,
-                    sums: self.sums_of(task, 0, n, sums, true),
-                },
-            );
+            let columns = (shared.from(0).cast_const(), column);
+            self.dots(rows, columns, self.sums_of(task, 0, n, sums, true));
         });
         self.add_sums(sums.from(0), tasks);
+    }
+
+    /// These rows of C, on the calling thread.
+    pub(super) fn dots(&self, rows: (usize, usize), columns: (*const T, usize), sums: *mut T) {
+        let Some(a) = self.a.matrix() else { return };
+        let dots = Dots {
+            product: self,
+            a,
+            columns,
+            rows,
+            sums,
+        };
+        T::run_on(self.isa, dots);
     }
 }
 
@@ -79,8 +102,8 @@ impl<T: Float> Product<'_, T> {
 struct Dots<'a, T: 'static> {
     product: &'a Product<'a, T>,
     a: MatRef<'a, T>,
-    /// Columns of B, k elements each.
-    columns: *const T,
+    /// Columns of B: the first of k elements, and the elements from one to the next.
+    columns: (*const T, usize),
     rows: (usize, usize),
     /// Their column sums, or null.
     sums: *mut T,
@@ -94,13 +117,16 @@ impl<T: Float> Kernel<T> for Dots<'_, T> {
         let product = self.product;
         let (n, (first, end)) = (product.shape.n, self.rows);
         for i in (first..end).step_by(ROWS) {
-            let used = ROWS.min(end - i);
-            for j in 0..n {
-                // SAFETY: rows i.. of A, column j of B: validated shapes. A short last group reads its last row again.
-                let sums = unsafe { self.sums(s, i, used, j) };
-                for (r, sum) in sums.into_iter().enumerate().take(used) {
-                    // SAFETY: element (i + r, j) of C, which this task alone writes.
-                    unsafe { product.put(i + r, j, sum) };
+            // SAFETY: rows i.. of A, columns of B, elements of C that this task alone writes: validated shapes.
+            unsafe {
+                for j in (0..n - n % 2).step_by(2) {
+                    self.tile::<S, 4, 2>(s, i, j);
+                    if i + 4 < end {
+                        self.tile::<S, 4, 2>(s, i + 4, j);
+                    }
+                }
+                if n % 2 == 1 {
+                    self.tile::<S, ROWS, 1>(s, i, n - 1);
                 }
             }
         }
@@ -115,40 +141,68 @@ impl<T: Float> Kernel<T> for Dots<'_, T> {
 }
 
 impl<T: Float> Dots<'_, T> {
-    /// Rows `i..i + used` of A times column `j` of B.
+    /// Rows `i..i + R` of A, as far as they are ours, times columns `j..j + N` of B: R * N = 8. Rows beyond are read as
+    /// the last one again.
     #[inline(always)]
-    unsafe fn sums<S: Simd<T>>(&self, s: S, i: usize, used: usize, j: usize) -> [T; ROWS] {
-        let (a, k) = (self.a, self.product.shape.k);
-        let b = self.columns.wrapping_add(j * k);
-        let mut rows = [a.as_ptr(); ROWS];
-        for r in 0..ROWS {
-            rows[r] = rows[r].wrapping_add((i + r.min(used - 1)) * a.row_stride());
+    unsafe fn tile<S: Simd<T>, const R: usize, const N: usize>(&self, s: S, i: usize, j: usize) {
+        const { assert!(R * N == 8) };
+        let (product, k) = (self.product, self.product.shape.k);
+        let used = R.min(self.rows.1 - i);
+        let mut rows = [self.a.as_ptr(); R];
+        for r in 0..R {
+            rows[r] = rows[r].wrapping_add((i + r.min(used - 1)) * self.a.row_stride());
         }
-        let mut acc = [s.splat(T::ZERO); ROWS];
+        let mut columns = [self.columns.0; N];
+        for c in 0..N {
+            columns[c] = columns[c].wrapping_add((j + c) * self.columns.1);
+        }
+        let mut acc = [s.splat(T::ZERO); 8];
         let whole = k - k % S::LANES;
-        // SAFETY: k elements from each row and from the column, the last vector masked.
+        // SAFETY: k elements from each row and from each column, the last vector masked.
         unsafe {
+            let mut x = [s.splat(T::ZERO); N];
             let mut p = 0;
             while p < whole {
-                let x = s.load(b.add(p));
-                for r in 0..ROWS {
-                    acc[r] = s.mul_add(s.load(rows[r].add(p)), x, acc[r]);
+                for c in 0..N {
+                    x[c] = s.load(columns[c].add(p));
+                }
+                for r in 0..R {
+                    let y = s.load(rows[r].add(p));
+                    for c in 0..N {
+                        acc[r * N + c] = s.mul_add(y, x[c], acc[r * N + c]);
+                    }
                 }
                 p += S::LANES;
             }
             if p < k {
                 let rest = s.first(k - p);
-                let x = s.load_masked(b.add(p), rest);
-                for r in 0..ROWS {
-                    acc[r] = s.mul_add(s.load_masked(rows[r].add(p), rest), x, acc[r]);
+                for c in 0..N {
+                    x[c] = s.load_masked(columns[c].add(p), rest);
+                }
+                for r in 0..R {
+                    let y = s.load_masked(rows[r].add(p), rest);
+                    for c in 0..N {
+                        acc[r * N + c] = s.mul_add(y, x[c], acc[r * N + c]);
+                    }
                 }
             }
         }
-        let mut sums = [T::ZERO; ROWS];
-        for r in 0..ROWS {
-            sums[r] = s.sum(acc[r]);
+        let sums = s.sums(acc);
+        if N == 1 && used == R && product.c_row == 1 && product.beta == T::ZERO && product.epilogue.bias.is_none() {
+            let mut scaled = sums;
+            for r in 0..8 {
+                scaled[r] = product.alpha.times(sums[r]);
+            }
+            // SAFETY: elements i.. of C's one column, neighbours, which this task alone writes.
+            unsafe { product.c.wrapping_add(i).cast::<[T; 8]>().write_unaligned(scaled) };
+            return;
         }
-        sums
+        for r in 0..used {
+            for c in 0..N {
+                // SAFETY: element (i + r, j + c) of C, which this task alone writes.
+                unsafe { product.put(i + r, j + c, sums[r * N + c]) };
+            }
+        }
     }
 }
 

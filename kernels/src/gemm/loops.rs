@@ -11,6 +11,8 @@
 //! row blocks, a task is one of them and packs A for itself; else A's blocks are packed first, together with B's, and
 //! columns are split too. An element's sum is the same chain of FMAs whoever computes it.
 
+use std::mem::MaybeUninit;
+
 use super::Operand;
 use super::microkernel::{Finish, PACKED, STRIDED, Tile, UNIT};
 use super::plan::{Blocking, RowPanels, Shape};
@@ -52,6 +54,35 @@ pub struct Product<'a, T: 'static> {
 // SAFETY: tasks write disjoint tiles of C and read the rest.
 unsafe impl<T: Float> Sync for Product<'_, T> {}
 
+/// What a product's shape and its context decide: all that a [`super::Plan`] can know before its operands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Prepared<T: 'static> {
+    kernels: Kernels<T>,
+    blocking: Blocking,
+    pub(crate) shape: Shape,
+    rows: RowPanels,
+    threads: usize,
+    forced: bool,
+}
+
+impl<T: Float> Prepared<T> {
+    /// For products of this shape on this context.
+    pub(crate) fn new(ctx: &Context, shape: Shape) -> Self {
+        let kernels = Kernels::of(ctx.isa());
+        let injected = ctx.blocking().map(|blocking| blocking.at_least(&kernels));
+        let forced = injected.is_some();
+        let alone = shape.m.saturating_mul(shape.n).saturating_mul(shape.k) < ALONE_BELOW && !forced;
+        Self {
+            kernels,
+            blocking: injected.unwrap_or_else(|| Blocking::new(shape, &kernels, ctx.caches())),
+            shape,
+            rows: RowPanels::new(shape.m, kernels.mr),
+            threads: if alone { 1 } else { ctx.threads().get() },
+            forced,
+        }
+    }
+}
+
 /// A pointer into scratch that tasks share; each uses its own part.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared<T>(pub *mut T);
@@ -77,35 +108,43 @@ pub(super) struct Step {
 
 /// Row panels `first..last` of C, the columns from `col` to `end` of the step's block.
 #[derive(Clone, Copy)]
-struct Part {
+pub(super) struct Part {
     /// Number of the block of rows.
-    block: usize,
-    first: usize,
-    last: usize,
-    col: usize,
-    end: usize,
+    pub block: usize,
+    pub first: usize,
+    pub last: usize,
+    pub col: usize,
+    pub end: usize,
 }
 
 /// What the tasks of a product share.
 #[derive(Clone, Copy)]
-struct Scratchpads<T> {
+pub(super) struct Scratchpads<T> {
     /// Packed panels of A, and of B.
-    a: Shared<T>,
-    b: Shared<T>,
+    pub a: Shared<T>,
+    pub b: Shared<T>,
     /// Two tiles a worker: sums on their way through an epilogue, and what goes to a scattered C.
-    tiles: Shared<T>,
+    pub tiles: Shared<T>,
     /// A row of column sums for each block of rows.
-    sums: Shared<T>,
+    pub sums: Shared<T>,
 }
 
 impl<'a, T: Float> Product<'a, T> {
     /// `C <- A B` on this context, C still to be given.
     pub(crate) fn new(ctx: &Context, shape: Shape, a: Operand<'a, T>, b: Operand<'a, T>) -> Self {
-        let kernels = Kernels::of(ctx.isa());
-        let injected = ctx.blocking().map(|blocking| blocking.at_least(&kernels));
-        let forced = injected.is_some();
-        let alone = shape.m.saturating_mul(shape.n).saturating_mul(shape.k) < ALONE_BELOW && !forced;
-        let blocking = injected.unwrap_or_else(|| Blocking::new(shape, &kernels, ctx.caches()));
+        Self::prepared(ctx, Prepared::new(ctx, shape), a, b)
+    }
+
+    /// The same, where what depends on the shape alone is known.
+    pub(crate) fn prepared(ctx: &Context, prepared: Prepared<T>, a: Operand<'a, T>, b: Operand<'a, T>) -> Self {
+        let Prepared {
+            kernels,
+            blocking,
+            shape,
+            rows,
+            threads,
+            forced,
+        } = prepared;
         Self {
             isa: ctx.isa(),
             kernels,
@@ -115,8 +154,8 @@ impl<'a, T: Float> Product<'a, T> {
                 ..packed
             }),
             shape,
-            rows: RowPanels::new(shape.m, kernels.mr),
-            threads: if alone { 1 } else { ctx.threads().get() },
+            rows,
+            threads,
             forced,
             pack_a: forced || a.matrix().is_none_or(|a| ctx.caches().packs_a(a, shape.n, &kernels)),
             pack_b: forced || b.matrix().is_none_or(|b| ctx.caches().packs_b(b, shape.m, &kernels)),
@@ -207,7 +246,7 @@ impl<'a, T: Float> Product<'a, T> {
     }
 
     /// Row panels of a block.
-    fn in_block(&self) -> usize {
+    pub(super) fn in_block(&self) -> usize {
         self.blocking.mc / self.kernels.mr
     }
 
@@ -276,7 +315,7 @@ impl<'a, T: Float> Product<'a, T> {
     }
 
     /// The two inner loops.
-    fn part(&self, step: Step, part: Part, a: *const T, pads: Scratchpads<T>, tile: *mut T) {
+    pub(super) fn part(&self, step: Step, part: Part, a: *const T, pads: Scratchpads<T>, tile: *mut T) {
         let nr = self.kernels.nr();
         let first = step.pc == 0;
         let last = step.pc + step.kc >= self.shape.k;
@@ -369,8 +408,7 @@ impl<'a, T: Float> Product<'a, T> {
         }
         let sums = sums.from(block * self.shape.n + col);
         // SAFETY: inside the block's row of n sums; these columns of it are this task's alone.
-        unsafe { std::slice::from_raw_parts_mut(sums.cast::<std::mem::MaybeUninit<T>>(), width) }
-            .fill(std::mem::MaybeUninit::new(T::ZERO));
+        unsafe { std::slice::from_raw_parts_mut(sums.cast::<MaybeUninit<T>>(), width) }.fill(MaybeUninit::new(T::ZERO));
         sums
     }
 

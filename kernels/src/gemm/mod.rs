@@ -4,6 +4,7 @@
 //! Goto and van de Geijn ("Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008) as BLIS lays it out
 //! (Van Zee and van de Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", ACM TOMS 41(3), 2015).
 
+mod direct;
 mod dots;
 mod epilogue;
 mod loops;
@@ -24,17 +25,15 @@ pub use table::MicroKernel;
 pub(crate) use table::{KERNELS_F32, KERNELS_F64, Kernels};
 
 use crate::{Context, ContextError, Float, Isa, MatMut, MatRef, ShapeError, Threads};
+use loops::Prepared;
 pub(crate) use loops::Product;
 
 /// A product prepared for one shape and anything smaller. Keeps its context; a run allocates nothing once warm.
 #[derive(Debug, Clone)]
-pub struct Plan<T: Float> {
+pub struct Plan<T: Float + 'static> {
     ctx: Context,
-    shape: Shape,
-    element: PhantomData<T>,
+    prepared: Prepared<T>,
 }
-
-use std::marker::PhantomData;
 
 impl Context {
     /// `C <- epilogue(alpha * A * B + beta * C)`. With beta = 0, C is never read. C is m x n, A m x k, B k x n.
@@ -61,7 +60,7 @@ impl Context {
             epilogue,
         };
         let shape = call.validate(self)?;
-        call.run(self, shape);
+        call.run(self, Prepared::new(self, shape));
         Ok(())
     }
 
@@ -69,8 +68,7 @@ impl Context {
     pub fn plan_gemm<T: Float>(&self, shape: Shape) -> Plan<T> {
         Plan {
             ctx: self.clone(),
-            shape,
-            element: PhantomData,
+            prepared: Prepared::new(self, shape),
         }
     }
 }
@@ -97,20 +95,25 @@ impl<T: Float> Plan<T> {
             c,
             epilogue,
         };
-        let (got, most) = (call.validate(&self.ctx)?, self.shape);
+        let (got, most) = (call.validate(&self.ctx)?, self.prepared.shape);
         if got.m > most.m || got.n > most.n || got.k > most.k {
             return Err(ShapeError::Plan {
                 planned: (most.m, most.n, most.k),
                 got: (got.m, got.n, got.k),
             });
         }
-        call.run(&self.ctx, got);
+        let known = if got == most {
+            self.prepared
+        } else {
+            Prepared::new(&self.ctx, got)
+        };
+        call.run(&self.ctx, known);
         Ok(())
     }
 
     /// The shape planned for.
     pub fn shape(&self) -> Shape {
-        self.shape
+        self.prepared.shape
     }
 }
 
@@ -146,28 +149,31 @@ impl<T: Float> Call<'_, T> {
         Ok(shape)
     }
 
-    fn run(mut self, ctx: &Context, shape: Shape) {
-        let (mut a, mut b, mut shape) = (self.a, self.b, shape);
+    fn run(mut self, ctx: &Context, mut known: Prepared<T>) {
+        let (mut a, mut b) = (self.a, self.b);
         let (mut c_row, mut c_col) = (self.c.row_stride(), self.c.col_stride());
-        if c_col != 1
-            && c_row == 1
+        let column_major = c_row == 1 && c_col != 1;
+        // A short C of neighbouring columns is a narrow one's transpose, if a row of it is all there is.
+        let one_row = self.c.rows() == 1 && b.runs_along_columns();
+        if (column_major || one_row)
             && self.epilogue.is_none()
             && let (Some(a_transposed), Some(b_transposed)) = (a.transposed(), b.transposed())
         {
             // Column-major C is the row-major product of the transposes.
             (a, b) = (b_transposed, a_transposed);
             (c_row, c_col) = (c_col, c_row);
-            shape = Shape {
-                m: shape.n,
-                n: shape.m,
-                k: shape.k,
-            };
+            let Shape { m, n, k } = known.shape;
+            known = Prepared::new(ctx, Shape { m: n, n: m, k });
         }
-        let mut product = Product::new(ctx, shape, a, b);
+        let mut product = Product::prepared(ctx, known, a, b);
         (product.alpha, product.beta) = (self.alpha, self.beta);
         (product.c, product.c_row, product.c_col) = (self.c.as_mut_ptr(), c_row, c_col);
         product.epilogue = self.epilogue;
-        T::multiply(&product, &mut ctx.working());
+        if product.is_direct() {
+            T::multiply_directly(&product);
+        } else {
+            T::multiply(&product, &mut ctx.working());
+        }
     }
 }
 

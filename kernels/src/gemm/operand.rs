@@ -60,6 +60,11 @@ impl<T: Float> Operand<'_, T> {
         }
     }
 
+    /// Whether it is a matrix whose columns lie along memory.
+    pub(crate) fn runs_along_columns(&self) -> bool {
+        matches!(self, Self::Matrix(matrix) if matrix.row_stride() == 1)
+    }
+
     /// The cache blocks that it was packed by.
     pub(crate) fn blocking(&self) -> Option<Blocking> {
         match self {

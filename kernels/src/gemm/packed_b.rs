@@ -2,7 +2,7 @@
 //!
 //! Blocks of kc x nc lie one after the other in the order of the two outer loops, each as the loops would pack it: panels
 //! of NR columns, the last one padded to whole vectors. Products with it give the bits of products with the matrix (but
-//! for C of at most four columns, whose sums are made along k where B is a matrix).
+//! for C of one row, or of less than two vectors of columns, whose sums are made along k where B is a matrix).
 
 use super::loops::Product;
 use super::{Blocking, Shape};

@@ -45,7 +45,7 @@ impl<T: Float> Product<'_, T> {
     }
 
     /// Packs column panels `first..end` of B's block, each padded to whole vectors.
-    fn pack_columns(&self, step: Step, (first, end): (usize, usize), block: *mut T) {
+    pub(super) fn pack_columns(&self, step: Step, (first, end): (usize, usize), block: *mut T) {
         let nr = self.kernels.nr();
         let width = |j: usize| nr.min(step.nc - j * nr);
         let place = |j: usize| block.wrapping_add(j * nr * step.kc);

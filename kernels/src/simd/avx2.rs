@@ -98,7 +98,7 @@ macro_rules! avx2 {
         $t:ident, $lanes:literal, $vector:ident, $first:ident, splat $splat:ident, zero $zero:ident, load $load:ident, store $store:ident,
         stream $stream:ident, maskload $maskload:ident, maskstore $maskstore:ident, to_int $to_int:ident, from_int $from_int:ident,
         add $add:ident, sub $sub:ident, mul $mul:ident, div $div:ident, fma $fma:ident, max $max:ident, min $min:ident,
-        sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident, transpose $transpose:ident, sum $sum:path,
+        sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident, transpose $transpose:ident, sum $sum:path, sums $sums:ident,
         and $and:ident, or $or:ident, andnot $andnot:ident, movemask $movemask:ident, first_lane $first_lane:ident,
         bits $bits:ident, mantissa $mantissa:literal, bias $bias:literal, shl $shl:ident, shr $shr:ident, addi $addi:ident, subi $subi:ident,
         splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident
@@ -292,6 +292,10 @@ macro_rules! avx2 {
                 unsafe { $sum(a) }
             }
             #[inline(always)]
+            fn sums(self, a: [$vector; 8]) -> [$t; 8] {
+                $sums(self, a)
+            }
+            #[inline(always)]
             fn largest(self, a: $vector) -> $t {
                 let mut lanes = [0.0; $lanes];
                 // SAFETY: the array holds LANES elements.
@@ -345,11 +349,41 @@ fn transpose_4x4(_: Avx2, r: [__m256d; 4]) -> [__m256d; 4] {
     }
 }
 
+/// Eight sums side by side: transposed, so that additions go from vector to vector, in the order of [`sum_8_f32`].
+#[inline(always)]
+pub(super) fn sums_of_8_f32(s: Avx2, a: [__m256; 8]) -> [f32; 8] {
+    let c = transpose_8x8(s, a);
+    let mut sums = [0.0; 8];
+    // SAFETY: the token proves the features, and the array holds eight.
+    unsafe {
+        let even = _mm256_add_ps(_mm256_add_ps(c[0], c[4]), _mm256_add_ps(c[2], c[6]));
+        let odd = _mm256_add_ps(_mm256_add_ps(c[1], c[5]), _mm256_add_ps(c[3], c[7]));
+        _mm256_storeu_ps(sums.as_mut_ptr(), _mm256_add_ps(even, odd));
+    }
+    sums
+}
+
+/// As [`sums_of_8_f32`], four and four.
+#[inline(always)]
+pub(super) fn sums_of_4_f64(s: Avx2, a: [__m256d; 8]) -> [f64; 8] {
+    let mut sums = [0.0; 8];
+    for half in 0..2 {
+        let i = 4 * half;
+        let c = transpose_4x4(s, [a[i], a[i + 1], a[i + 2], a[i + 3]]);
+        // SAFETY: the token proves the features, and four of the array are left.
+        unsafe {
+            let sum = _mm256_add_pd(_mm256_add_pd(c[0], c[2]), _mm256_add_pd(c[1], c[3]));
+            _mm256_storeu_pd(sums.as_mut_ptr().add(i), sum);
+        }
+    }
+    sums
+}
+
 avx2!(
     f32, 8, __m256, FIRST_32, splat _mm256_set1_ps, zero _mm256_setzero_ps, load _mm256_loadu_ps, store _mm256_storeu_ps,
     stream _mm256_stream_ps, maskload _mm256_maskload_ps, maskstore _mm256_maskstore_ps, to_int _mm256_castps_si256, from_int _mm256_castsi256_ps,
     add _mm256_add_ps, sub _mm256_sub_ps, mul _mm256_mul_ps, div _mm256_div_ps, fma _mm256_fmadd_ps, max _mm256_max_ps, min _mm256_min_ps,
-    sqrt _mm256_sqrt_ps, round _mm256_round_ps, cmp _mm256_cmp_ps, blend _mm256_blendv_ps, transpose transpose_8x8, sum sum_8_f32,
+    sqrt _mm256_sqrt_ps, round _mm256_round_ps, cmp _mm256_cmp_ps, blend _mm256_blendv_ps, transpose transpose_8x8, sum sum_8_f32, sums sums_of_8_f32,
     and _mm256_and_ps, or _mm256_or_ps, andnot _mm256_andnot_ps, movemask _mm256_movemask_ps, first_lane _mm256_cvtss_f32,
     bits i32, mantissa 23, bias 127.0, shl _mm256_slli_epi32, shr _mm256_srli_epi32, addi _mm256_add_epi32, subi _mm256_sub_epi32,
     splati _mm256_set1_epi32, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 eight_bytes
@@ -358,7 +392,7 @@ avx2!(
     f64, 4, __m256d, FIRST_64, splat _mm256_set1_pd, zero _mm256_setzero_pd, load _mm256_loadu_pd, store _mm256_storeu_pd,
     stream _mm256_stream_pd, maskload _mm256_maskload_pd, maskstore _mm256_maskstore_pd, to_int _mm256_castpd_si256, from_int _mm256_castsi256_pd,
     add _mm256_add_pd, sub _mm256_sub_pd, mul _mm256_mul_pd, div _mm256_div_pd, fma _mm256_fmadd_pd, max _mm256_max_pd, min _mm256_min_pd,
-    sqrt _mm256_sqrt_pd, round _mm256_round_pd, cmp _mm256_cmp_pd, blend _mm256_blendv_pd, transpose transpose_4x4, sum sum_4_f64,
+    sqrt _mm256_sqrt_pd, round _mm256_round_pd, cmp _mm256_cmp_pd, blend _mm256_blendv_pd, transpose transpose_4x4, sum sum_4_f64, sums sums_of_4_f64,
     and _mm256_and_pd, or _mm256_or_pd, andnot _mm256_andnot_pd, movemask _mm256_movemask_pd, first_lane _mm256_cvtsd_f64,
     bits i64, mantissa 52, bias 1023.0, shl _mm256_slli_epi64, shr _mm256_srli_epi64, addi _mm256_add_epi64, subi _mm256_sub_epi64,
     splati _mm256_set1_epi64x, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 four_bytes

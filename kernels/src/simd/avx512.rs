@@ -100,7 +100,7 @@ macro_rules! avx512 {
         $t:ident, $lanes:literal, $vector:ident, $mask:ident, splat $splat:ident, load $load:ident, store $store:ident, stream $stream:ident,
         maskload $maskload:ident, maskstore $maskstore:ident, add $add:ident, sub $sub:ident, mul $mul:ident, div $div:ident,
         fma $fma:ident, max $max:ident, min $min:ident, sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident,
-        transpose $transpose:ident, sum $sum:path,
+        transpose $transpose:ident, sum $sum:path, sums $sums:ident,
         and $and:ident, or $or:ident, andnot $andnot:ident, first_lane $first_lane:ident, scalef $scalef:ident, to_int $to_int:ident, from_int $from_int:ident,
         bits $bits:ident, mantissa $mantissa:literal, bias $bias:literal, shl $shl:ident, shr $shr:ident, addi $addi:ident,
         splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident
@@ -290,6 +290,10 @@ macro_rules! avx512 {
                 unsafe { $sum(a) }
             }
             #[inline(always)]
+            fn sums(self, a: [$vector; 8]) -> [$t; 8] {
+                $sums(self, a)
+            }
+            #[inline(always)]
             fn largest(self, a: $vector) -> $t {
                 let mut lanes = [0.0; $lanes];
                 // SAFETY: the array holds LANES elements.
@@ -360,11 +364,39 @@ fn transpose_8x8(_: Avx512, r: [__m512d; 8]) -> [__m512d; 8] {
     }
 }
 
+/// Upper halves onto lower ones, then as AVX2 does it.
+#[inline(always)]
+fn sums_of_16_f32(_: Avx512, a: [__m512; 8]) -> [f32; 8] {
+    // SAFETY: the token proves the features, those of AVX2 among them.
+    unsafe {
+        let mut half = [_mm256_setzero_ps(); 8];
+        #[allow(clippy::needless_range_loop)] // an iterator is code without the features
+        for i in 0..8 {
+            half[i] = _mm256_add_ps(_mm512_castps512_ps256(a[i]), _mm512_extractf32x8_ps::<1>(a[i]));
+        }
+        super::avx2::sums_of_8_f32(super::Avx2::assume(), half)
+    }
+}
+
+/// As [`sums_of_16_f32`].
+#[inline(always)]
+fn sums_of_8_f64(_: Avx512, a: [__m512d; 8]) -> [f64; 8] {
+    // SAFETY: as above.
+    unsafe {
+        let mut half = [_mm256_setzero_pd(); 8];
+        #[allow(clippy::needless_range_loop)] // an iterator is code without the features
+        for i in 0..8 {
+            half[i] = _mm256_add_pd(_mm512_castpd512_pd256(a[i]), _mm512_extractf64x4_pd::<1>(a[i]));
+        }
+        super::avx2::sums_of_4_f64(super::Avx2::assume(), half)
+    }
+}
+
 avx512!(
     f32, 16, __m512, __mmask16, splat _mm512_set1_ps, load _mm512_loadu_ps, store _mm512_storeu_ps, stream _mm512_stream_ps,
     maskload _mm512_maskz_loadu_ps, maskstore _mm512_mask_storeu_ps, add _mm512_add_ps, sub _mm512_sub_ps, mul _mm512_mul_ps, div _mm512_div_ps,
     fma _mm512_fmadd_ps, max _mm512_max_ps, min _mm512_min_ps, sqrt _mm512_sqrt_ps, round _mm512_roundscale_ps, cmp _mm512_cmp_ps_mask, blend _mm512_mask_blend_ps,
-    transpose transpose_16x16, sum sum_16_f32,
+    transpose transpose_16x16, sum sum_16_f32, sums sums_of_16_f32,
     and _mm512_and_ps, or _mm512_or_ps, andnot _mm512_andnot_ps, first_lane _mm512_cvtss_f32, scalef _mm512_scalef_ps, to_int _mm512_castps_si512, from_int _mm512_castsi512_ps,
     bits i32, mantissa 23, bias 127.0, shl _mm512_slli_epi32, shr _mm512_srli_epi32, addi _mm512_add_epi32,
     splati _mm512_set1_epi32, andi _mm512_and_si512, ori _mm512_or_si512, load_u8 sixteen_bytes
@@ -373,7 +405,7 @@ avx512!(
     f64, 8, __m512d, __mmask8, splat _mm512_set1_pd, load _mm512_loadu_pd, store _mm512_storeu_pd, stream _mm512_stream_pd,
     maskload _mm512_maskz_loadu_pd, maskstore _mm512_mask_storeu_pd, add _mm512_add_pd, sub _mm512_sub_pd, mul _mm512_mul_pd, div _mm512_div_pd,
     fma _mm512_fmadd_pd, max _mm512_max_pd, min _mm512_min_pd, sqrt _mm512_sqrt_pd, round _mm512_roundscale_pd, cmp _mm512_cmp_pd_mask, blend _mm512_mask_blend_pd,
-    transpose transpose_8x8, sum sum_8_f64,
+    transpose transpose_8x8, sum sum_8_f64, sums sums_of_8_f64,
     and _mm512_and_pd, or _mm512_or_pd, andnot _mm512_andnot_pd, first_lane _mm512_cvtsd_f64, scalef _mm512_scalef_pd, to_int _mm512_castpd_si512, from_int _mm512_castsi512_pd,
     bits i64, mantissa 52, bias 1023.0, shl _mm512_slli_epi64, shr _mm512_srli_epi64, addi _mm512_add_epi64,
     splati _mm512_set1_epi64, andi _mm512_and_si512, ori _mm512_or_si512, load_u8 eight_bytes

@@ -172,6 +172,17 @@ pub trait Simd<T: Float>: Arithmetic<T> {
     fn fence(self);
     /// The sum of all lanes, in one fixed order.
     fn sum(self, a: Self::V) -> T;
+    /// The sums of eight vectors, bit by bit those of [`Simd::sum`].
+    #[inline(always)]
+    fn sums(self, a: [Self::V; 8]) -> [T; 8] {
+        // By index: an iterator is code without the ISA's features.
+        let mut sums = [T::ZERO; 8];
+        #[allow(clippy::needless_range_loop)]
+        for i in 0..8 {
+            sums[i] = self.sum(a[i]);
+        }
+        sums
+    }
     /// The largest lane, by the rule of [`Arithmetic::max`].
     fn largest(self, a: Self::V) -> T;
 }

@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         order: Order::Random(args.seed),
         ..Options::full()
     };
-    let mut contest = Contest::new(options, 1, recording.started(), bench::fma_probe(&contexts[0]))
+    let mut contest = Contest::new(options, 1, recording.started(), bench::fma_probe::<f32>(&contexts[0]))
         .cache_probe(bench::cache_probe(&machine))
         .progress(|kept, wanted| {
             progress.set(done + u64::from(kept));

@@ -131,15 +131,20 @@ fn run(args: &Args, name: &str, title: &str, mut cases: Vec<Case>) -> anyhow::Re
         ..Options::full()
     };
     let parked = contexts.clone();
-    let mut contest = Contest::new(options, threads, recording.started(), bench::fma_probe(&contexts[0]))
-        .cache_probe(bench::cache_probe(&machine))
-        .settle(|| parked.iter().for_each(Context::park))
-        .progress(|kept, wanted| {
-            progress.set(done + u64::from(kept));
-            if kept == wanted {
-                done += u64::from(wanted);
-            }
-        });
+    let mut contest = Contest::new(
+        options,
+        threads,
+        recording.started(),
+        bench::fma_probe::<f32>(&contexts[0]),
+    )
+    .cache_probe(bench::cache_probe(&machine))
+    .settle(|| parked.iter().for_each(Context::park))
+    .progress(|kept, wanted| {
+        progress.set(done + u64::from(kept));
+        if kept == wanted {
+            done += u64::from(wanted);
+        }
+    });
     for case in cases {
         let input = case.input(args.seed);
         contest.run(vec![match case {

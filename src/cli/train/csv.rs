@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::files::kept;
 use crate::measure::Epoch;
 
 const HEAD: &str =
@@ -16,14 +17,16 @@ pub(super) struct Csv {
 }
 
 impl Csv {
-    /// A new file with its headings; what was in it is gone.
-    pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let mut file = File::create(path)?;
-        file.write_all(HEAD.as_bytes())?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-        })
+    /// What was in the file stays until [`Csv::begin`].
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let (path, file) = (path.to_owned(), kept(path)?);
+        Ok(Self { path, file })
+    }
+
+    /// The headings, and nothing else.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.write_all(HEAD.as_bytes())
     }
 
     /// The line of one epoch. Numbers are as exact as in the record.

@@ -14,6 +14,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::files::kept;
 use crate::measure::Epoch;
 
 const FILE: &str = "events.out.tfevents.0000000000.tilelab";
@@ -25,16 +26,20 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// A new file in `folder`, which is made where it is missing.
-    pub(super) fn create(folder: &Path) -> io::Result<Self> {
+    /// In `folder`, which is made where it is missing. What was in the file stays until [`Events::begin`].
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let path = folder.join(FILE);
-        let file = File::create(&path)?;
-        let mut events = Self { path, file };
+        let file = kept(&path)?;
+        Ok(Self { path, file })
+    }
+
+    /// The version, and nothing else.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
         let mut version = event(0);
         bytes(&mut version, 3, b"brain.Event:2");
-        events.write(&version)?;
-        Ok(events)
+        self.write(&version)
     }
 
     /// The figures of one epoch; its number is the step.

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::csv::Csv;
-use super::events::Events;
+use super::files::Files;
 use crate::data::grouped;
 use crate::measure::{Body, Epoch, Progress, Record, Table, Training, binary_bytes};
 use crate::mlp::{Event, Summary};
@@ -19,31 +18,12 @@ pub(in crate::cli) struct Screen {
     rows: usize,
     summary: Option<Summary>,
     /// Where the table goes too.
-    pub(super) csv: Option<Csv>,
-    pub(super) events: Option<Events>,
+    pub(super) files: Files,
     /// Why stdout can't be written any more.
     pub(in crate::cli) error: Option<io::Error>,
 }
 
-/// The error with the file that it is about.
-fn named(path: &std::path::Path, done: io::Result<()>) -> io::Result<()> {
-    done.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
-}
-
 impl Screen {
-    /// An epoch into the files that were asked for.
-    fn write(&mut self, epoch: &Epoch) -> io::Result<()> {
-        if let Some(csv) = &mut self.csv {
-            let done = csv.row(epoch);
-            named(csv.path(), done)?;
-        }
-        if let Some(events) = &mut self.events {
-            let done = events.epoch(epoch);
-            named(events.path(), done)?;
-        }
-        Ok(())
-    }
-
     pub(in crate::cli) fn new(json: bool, rows: usize, epochs: usize) -> Self {
         let progress = Progress::new((rows * epochs) as u64, "samples");
         Self {
@@ -51,8 +31,7 @@ impl Screen {
             progress,
             rows,
             summary: None,
-            csv: None,
-            events: None,
+            files: Files::default(),
             error: None,
         }
     }
@@ -73,6 +52,10 @@ impl Screen {
                 return true;
             }
             Event::Started(training) => {
+                if let Err(error) = self.files.begin(training) {
+                    self.error = Some(error);
+                    return false;
+                }
                 self.progress
                     .label(format!("epoch 1 of {}", setting(training, "epochs")));
                 if self.json {
@@ -83,7 +66,7 @@ impl Screen {
             }
             Event::Epoch(epoch) => {
                 self.progress.label(format!("epoch {} done", epoch.epoch));
-                if let Err(error) = self.write(epoch) {
+                if let Err(error) = self.files.epoch(epoch) {
                     self.error = Some(error);
                     return false;
                 }
@@ -117,6 +100,7 @@ impl Screen {
             return Ok(());
         };
         drop(self.progress);
+        self.files.finish(path)?;
         if self.json {
             let mut line = summary(record, training, path);
             if let Some(summary) = &self.summary {
@@ -153,7 +137,11 @@ fn head(training: &Training, summary: Option<&Summary>) -> String {
         .iter()
         .map(|(name, value)| format!("{name} {value}").trim_end().to_owned())
         .collect();
-    let classes = training.layers.last().map_or(f64::NAN, |&classes| classes as f64);
+    // One output tells two classes apart.
+    let classes = training
+        .layers
+        .last()
+        .map_or(f64::NAN, |&classes| classes.max(2) as f64);
     let threads = if training.threads == 1 { "thread" } else { "threads" };
     format!(
         "{}\n{}, seed {}; {} parameters\n{}{}: {}, {} {threads}\nfirst loss {:.4}, ln {classes} = {:.4}\n\n",

@@ -133,7 +133,12 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
             });
         }
         for sum in sums.iter_mut().chain(&mut *products) {
-            *sum = T::from_f64(sum.to_f64() / rows);
+            // Of running statistics nothing is taken off: they are constants.
+            *sum = if back.training {
+                T::from_f64(sum.to_f64() / rows)
+            } else {
+                T::ZERO
+            };
         }
         let (gamma, scale) = (self.bound.real(back.gamma).data, self.bound.real(back.scale).data);
         for ((to, gamma), scale) in scales.iter_mut().zip(gamma).zip(scale) {

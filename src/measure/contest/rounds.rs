@@ -108,7 +108,8 @@ impl Contest<'_> {
     /// Takes the probes, again if one is low: one interrupt lasts long beside a few hundred microseconds, and says nothing
     /// about the machine. A lower clock, a busy sibling, an absent core or a neighbour in the caches stays for all tries.
     pub(super) fn probe(&mut self) -> Result<Probes> {
-        let gflops = best_of(&mut *self.probe, PEAK_FLOOR * self.best_probe);
+        let least = self.least_probe.map_or(0.0, |(one, times)| one * times);
+        let gflops = best_of(&mut *self.probe, f64::max(PEAK_FLOOR * self.best_probe, least));
         ensure!(
             gflops.is_finite() && gflops > 0.0,
             "the FMA probe gave {gflops} GFLOP/s"
@@ -130,6 +131,13 @@ impl Contest<'_> {
             let share = round.peak_gflops / self.best_probe;
             if share < PEAK_FLOOR {
                 round.dropped = Some(format!("FMA probe: {:.0} % of its best", 100.0 * share));
+            }
+            if let Some((one, times)) = self.least_probe
+                && round.peak_gflops < one * times
+                && round.dropped.is_none()
+            {
+                let got = round.peak_gflops / one;
+                round.dropped = Some(format!("FMA probe: {got:.2} of one thread's, {times} wanted"));
             }
             let share = round.cache_gbs.map_or(1.0, |gbs| gbs / self.best_cache_probe);
             if share < CACHE_FLOOR && round.dropped.is_none() {

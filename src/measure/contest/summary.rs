@@ -16,6 +16,8 @@ pub enum Unit {
     Flop,
     /// Bytes; the peak is the fastest sample of the case's contestant named [`COPY`].
     Byte,
+    /// Samples that are learned from; of nothing is there a peak.
+    Sample,
 }
 
 impl Unit {
@@ -24,7 +26,19 @@ impl Unit {
         match self {
             Unit::Flop => "flop",
             Unit::Byte => "byte",
+            Unit::Sample => "sample",
         }
+    }
+}
+
+/// How a rate of a bench in `unit` is shown: its name, and what [`CaseResult::rate`] is multiplied by.
+pub fn rate_shown(unit: &str) -> (String, f64) {
+    match unit {
+        "flop" => ("GFLOP/s".to_owned(), 1.0),
+        "byte" => ("GB/s".to_owned(), 1.0),
+        // Small networks learn from millions.
+        "sample" => ("million samples/s".to_owned(), 1e3),
+        unit => (format!("G{unit}/s"), 1.0),
     }
 }
 

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Checkpoint, CheckpointError, MODEL_FILE, STATE_FILE};
 
+/// Where the checkpoints lie in a folder that has all of a run.
+pub const RUN_CHECKPOINTS: &str = "checkpoints";
 const PREFIX: &str = "step-";
 const BEST: &str = "best";
 const LOCK: &str = "lock";
@@ -206,9 +208,11 @@ impl Folder {
     }
 }
 
-/// The best checkpoint of a folder, the last if none is called the best.
+/// The best checkpoint of a folder, or of the run whose folder it is; the last if none is called the best.
 pub(super) fn best(folder: &Path) -> Result<PathBuf, CheckpointError> {
     let path = folder.display().to_string();
+    let of_run = folder.join(RUN_CHECKPOINTS);
+    let folder = if of_run.is_dir() { &of_run } else { folder };
     let steps = steps(folder).map_err(|error| CheckpointError::Read {
         path: path.clone(),
         error,

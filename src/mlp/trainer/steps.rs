@@ -1,10 +1,12 @@
 //! One step of a run: one program, or several where gradients are accumulated over micro-batches or clipped.
 
-use super::super::{Schedule, Span, TrainError, TrainOptions};
+use super::super::{Model, Optimizer, Schedule, Span, TrainError, TrainOptions};
+use super::newton::{self, Newton};
 use super::{TRAIN, Trainer};
 use crate::device::{Batch, ProgramId};
+use crate::hessian::{Directions, Which};
 use crate::program::lower::Lowering;
-use crate::program::{Buffer, GRADIENT_SQUARES, Program, ProgramError, StepArgs};
+use crate::program::{Buffer, GRADIENT_SQUARES, Program, StepArgs};
 
 /// A program and its name in the session.
 pub(super) struct Loaded {
@@ -22,6 +24,8 @@ pub(super) enum Steps {
         clipping: Option<Box<Clipping>>,
         update: Loaded,
     },
+    /// Gradient and linearisation, products, trials of a step.
+    Newton(Box<Newton>),
 }
 
 /// Brings the Euclidean norm of all gradients down to `most`, as PyTorch's `clip_grad_norm_`.
@@ -43,7 +47,11 @@ pub(super) fn loaded(programs: Vec<Program>) -> Vec<Loaded> {
 }
 
 /// The plain programs of a step whose batch has `lowering.rows` rows, in the order that [`Steps::new`] takes them.
-pub(super) fn programs(options: &TrainOptions, lowering: Lowering<'_>) -> Result<Vec<Program>, ProgramError> {
+pub(super) fn programs(options: &TrainOptions, lowering: Lowering<'_>) -> Result<Vec<Program>, TrainError> {
+    if let Optimizer::NewtonCg { hessian } = options.optimizer {
+        let which = if hessian { Which::Hessian } else { Which::GaussNewton };
+        return newton::programs(options, lowering, which);
+    }
     if options.accumulate == 1 && options.clip.is_none() {
         return Ok(vec![lowering.step(options.optimizer)?]);
     }
@@ -58,7 +66,11 @@ pub(super) fn programs(options: &TrainOptions, lowering: Lowering<'_>) -> Result
 
 impl Steps {
     /// From what [`programs`] gave. None if that is not what they are.
-    pub(super) fn new(options: &TrainOptions, programs: Vec<Loaded>) -> Option<Self> {
+    pub(super) fn new(options: &TrainOptions, model: &Model, programs: Vec<Loaded>) -> Option<Self> {
+        if let Optimizer::NewtonCg { .. } = options.optimizer {
+            let directions = Directions::of(model, "all").ok()?;
+            return Some(Self::Newton(Box::new(Newton::new(options, directions, programs)?)));
+        }
         let mut programs = programs.into_iter();
         let (first, second) = (programs.next()?, programs.next());
         let Some(update) = second else {
@@ -84,6 +96,7 @@ impl Steps {
         match self {
             Self::Whole(step) => step.program.buffers(),
             Self::Parts { update, .. } => update.program.buffers(),
+            Self::Newton(newton) => newton.updated(),
         }
     }
 
@@ -91,6 +104,7 @@ impl Steps {
     pub(super) fn all(&self) -> Vec<&Program> {
         match self {
             Self::Whole(step) => vec![&step.program],
+            Self::Newton(newton) => newton.all().to_vec(),
             Self::Parts {
                 gradients,
                 clipping,
@@ -140,6 +154,9 @@ impl Trainer<'_> {
             ..StepArgs::default()
         };
         match &self.steps {
+            Steps::Newton(newton) => {
+                self.products += newton.step(&mut *self.session, &self.sets, (TRAIN, rows), args)?;
+            }
             Steps::Whole(step) => {
                 let batch = Batch::of_set(&step.program, &self.sets, TRAIN, rows)?;
                 self.session.run(step.id, &batch, &args);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::layout::Grid;
 use super::{Edge, Graph, Kind, Node, Part, Place};
 use crate::mlp::activation_name;
+use crate::program::tangent::{Map, Stacked};
 use crate::program::{Access, BufferId, Element, Field, Op, Program, Role, Scalar, flops};
 
 /// What is drawn.
@@ -39,6 +40,27 @@ pub(super) fn graph(program: &Program, options: Options) -> Graph {
         title: format!("{}, batch {}{l2}", program.name(), options.rows),
         parts,
     }
+}
+
+/// Every operation of a program as one part.
+pub(super) fn whole(program: &Program, rows: usize) -> Part {
+    let mut drawing = Drawing::new(program, rows, program.name());
+    for op in program.operations() {
+        match *op {
+            Op::LoadRows { out, .. } | Op::LoadLabels { out } => drawing.source(out),
+            _ => {
+                let (inputs, output) = drawing.operands(op);
+                let flops = flops::of_operation(program, op, rows);
+                drawing.operator(Drawn {
+                    label: &label(op),
+                    inputs,
+                    output,
+                    flops,
+                });
+            }
+        }
+    }
+    drawing.part
 }
 
 /// One part while it is drawn.
@@ -162,6 +184,10 @@ impl<'p> Drawing<'p> {
         let accesses = op.accesses();
         let transposed = |id: BufferId| match op {
             Op::Product(product) => [product.a, product.b].iter().any(|x| x.buffer == id && x.transposed),
+            Op::Stacked(Stacked {
+                map: Map::Product { a, b, .. },
+                ..
+            }) => [a, b].iter().any(|x| x.operand.buffer == id && x.operand.transposed),
             _ => false,
         };
         // What is added to is read, unless it is a sum over runs.
@@ -373,6 +399,18 @@ fn label(op: &Op) -> String {
         Op::ActivateLearnedBackward { activation, .. } => format!("⊙ {}′", activation_name(*activation)),
         Op::ColumnSum { .. } => "sum of rows".to_owned(),
         Op::AddSum { .. } => "sum".to_owned(),
-        other => other.name().to_owned(),
+        Op::Stacked(Stacked { map, .. }) => match map {
+            Map::Product { .. } => PRODUCT.to_owned(),
+            Map::AddBias { .. } => "+".to_owned(),
+            Map::Multiply { add: false, .. } => "⊙".to_owned(),
+            Map::Multiply { add: true, .. } => "+ ⊙".to_owned(),
+            Map::ColumnSum { .. } => "sum of rows".to_owned(),
+            _ => other_name(op),
+        },
+        other => other_name(other),
     }
+}
+
+fn other_name(op: &Op) -> String {
+    op.name().to_owned()
 }

@@ -25,7 +25,7 @@ text{font:12px system-ui,sans-serif;fill:#1d2125;text-anchor:middle}\
 @media(prefers-color-scheme:dark){svg{background:#15181b}text{fill:#e6e9ec}.flow{fill:#9aa5ae}\
 .variable{fill:#15181b;stroke:#e6e9ec}.operator{fill:#22304a;stroke:#e6e9ec}.edge{stroke:#9aa5ae}.head{fill:#9aa5ae}}";
 
-pub(super) fn render(graph: &Graph) -> String {
+pub(super) fn render(graph: &Graph, styled: bool) -> String {
     let sizes: Vec<(f64, f64)> = graph.parts.iter().map(size).collect();
     let width = sizes.iter().map(|size| size.0).fold(0.0, f64::max) + 2.0 * MARGIN;
     let height = sizes.iter().map(|size| size.1 + HEAD).sum::<f64>() + 2.0 * MARGIN;
@@ -40,9 +40,9 @@ pub(super) fn render(graph: &Graph) -> String {
         here
     });
     let drawn = html! {
-        svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {width} {height}")) width=(width) height=(height) role="img" {
+        svg class="graph" xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {width} {height}")) width=(width) height=(height) role="img" {
             title { (graph.title) }
-            style { (PreEscaped(STYLE)) }
+            @if styled { style { (PreEscaped(STYLE)) } }
             defs {
                 marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto" {
                     path class="head" d="M0 0 8 4 0 8z" {}

@@ -6,6 +6,9 @@ use super::Lowering;
 use crate::mlp::{Extra, Model};
 use crate::program::{Buffer, BufferId, Element, Lifetime, Op, Parts, Program, ProgramError, Role, Shape};
 
+/// Name of the buffer with the last layer's sums.
+pub const LOGITS: &str = "o";
+
 /// Appends operations and finds buffers by name.
 pub(super) struct Writer<'a> {
     pub(super) with: Lowering<'a>,
@@ -179,7 +182,7 @@ impl<'a> Writer<'a> {
     pub(super) fn units(&mut self, letters: &str, l: usize) -> BufferId {
         let last = l == self.with.model.depth();
         let name = match letters {
-            "z" if last => "o".to_owned(),
+            "z" if last => LOGITS.to_owned(),
             "dz" if last => "do".to_owned(),
             _ => format!("{letters}{l}"),
         };

@@ -35,6 +35,8 @@ impl Op {
             Self::AddSquares { .. } => "add squares",
             Self::Scale { .. } => "scale",
             Self::AddMatches { .. } => "add matches",
+            Self::Second(op) => op.name(),
+            Self::Stacked(op) => op.name(),
         }
     }
 
@@ -142,6 +144,8 @@ impl Op {
                 labels,
                 metric,
             } => vec![(indices, Read), (labels, Read), (metric, Update)],
+            Self::Second(mut op) => op.touched().into_iter().map(|(id, access)| (*id, access)).collect(),
+            Self::Stacked(mut op) => op.touched().into_iter().map(|(id, access)| (*id, access)).collect(),
         }
     }
 
@@ -223,6 +227,8 @@ impl Op {
                 labels,
                 metric,
             } => each(&mut [indices, labels, metric]),
+            Self::Second(op) => op.touched().into_iter().for_each(|(id, _)| *id = map(*id)),
+            Self::Stacked(op) => op.touched().into_iter().for_each(|(id, _)| *id = map(*id)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, PreEscaped, html};
 
 use crate::report::chart::Chart;
-use crate::report::sections::{Column, Layout, Section, Source, Table, Tone, Verdict};
+use crate::report::sections::{Column, Gallery, Heat, Layout, Section, Source, Table, Tone, Verdict};
 
 /// A table with more rows than this is folded away under its chart.
 const SHORT: usize = 4;
@@ -22,10 +22,21 @@ pub fn markup(section: &Section) -> Markup {
             @if !section.charts.is_empty() {
                 div.charts { @for chart in &section.charts { (figure(chart)) } }
             }
+            @for drawing in &section.drawings {
+                figure.drawn {
+                    figcaption {
+                        span.title { (drawing.title) }
+                        @if !drawing.note.is_empty() { span.note { (drawing.note) } }
+                    }
+                    div.scroll role="region" aria-label=(drawing.title) tabindex="0" { (PreEscaped(&drawing.svg)) }
+                }
+            }
             @if section.tables.iter().any(is_card) {
                 div.cards { @for each in section.tables.iter().filter(|each| is_card(each)) { (table(each)) } }
             }
+            @if let Some(heat) = &section.heat { (shaded(heat)) }
             @for each in section.tables.iter().filter(|each| !is_card(each)) { (table(each)) }
+            @if let Some(gallery) = &section.gallery { (pictures(gallery)) }
             (origin(section))
         }
     }
@@ -122,6 +133,52 @@ fn table(table: &Table) -> Markup {
             details.wide { summary { (table.caption) ", " (table.rows.len()) " rows" } (body) }
         } @else {
             div.titled { h3 { (table.caption) } (body) }
+        }
+    }
+}
+
+/// A table of counts whose cells are shaded by class: the page's policy allows no style of an element's own.
+fn shaded(heat: &Heat) -> Markup {
+    let (row, column) = heat.sides;
+    html! {
+        div.titled {
+            h3 { (heat.caption) }
+            (scroller(&heat.caption, html! {
+                table.heat {
+                    thead { tr {
+                        th scope="col" { (row) " \u{2193}, " (column) " \u{2192}" }
+                        @for name in &heat.names { th.number scope="col" { (name) } }
+                    } }
+                    tbody {
+                        @for (number, (name, cells)) in heat.names.iter().zip(&heat.cells).enumerate() {
+                            tr {
+                                th scope="row" { (name) }
+                                @for (place, (text, shade)) in cells.iter().enumerate() {
+                                    td class={ "number h" (shade) @if place == number { " right" } } { (text) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }))
+        }
+    }
+}
+
+/// Small pictures, inside the page.
+fn pictures(gallery: &Gallery) -> Markup {
+    html! {
+        div.titled {
+            h3 { (gallery.caption) }
+            ul.gallery {
+                @for (picture, lines) in &gallery.pictures {
+                    li {
+                        img width=(2 * picture.width) height=(2 * picture.height) alt=(lines.join(", "))
+                            src={ "data:image/png;base64," (picture.png) };
+                        @for line in lines { span { (line) } }
+                    }
+                }
+            }
         }
     }
 }

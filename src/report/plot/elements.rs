@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use plotters::element::{Drawable, PointCollection};
 use plotters_backend::{BackendCoord, DrawingErrorKind};
 
-use super::{FONT, LINE, SIZE};
+use super::{FONT, LINE, SIZE, ink};
 use crate::report::chart::{Chart, Join};
 use crate::report::svg::{Ink, MarkText, SUB, Svg, shorten, text_width};
 
@@ -55,7 +55,7 @@ impl Drawable<Svg<'_>> for Mark<'_> {
 pub struct Entry {
     /// Its name, cut to the picture's width.
     pub name: String,
-    series: usize,
+    ink: Ink,
     join: Join,
     /// Middle of its swatch.
     at: (i32, i32),
@@ -94,7 +94,7 @@ impl Drawable<Svg<'_>> for Entry {
         _: (u32, u32),
     ) -> Result<(), DrawingErrorKind<Infallible>> {
         let half = if self.join == Join::Line { SWATCH.0 * SUB } else { 0 };
-        places.for_each(|at| backend.swatch(self.series, at, half));
+        places.for_each(|at| backend.swatch(self.ink, at, half));
         Ok(())
     }
 }
@@ -106,7 +106,12 @@ pub fn legend(chart: &Chart) -> Vec<Entry> {
     }
     let (mut x, mut y) = (0, LINE / 2);
     let mut entries = Vec::new();
-    for (series_number, series) in chart.series.iter().enumerate() {
+    for (number, series) in chart
+        .series
+        .iter()
+        .enumerate()
+        .filter(|(_, series)| !matches!(series.join, Join::Like(_)))
+    {
         let (join, half) = (series.join, half(series.join));
         let name = shorten(&series.name, f64::from(SIZE.0 - 2 * half - GAP) / FONT - 1.0);
         let width = 2 * half + GAP + (text_width(&name) * FONT).ceil() as i32;
@@ -114,8 +119,8 @@ pub fn legend(chart: &Chart) -> Vec<Entry> {
             (x, y) = (0, y + LINE);
         }
         let at = ((x + half) * SUB, y * SUB);
-        let series = series_number;
-        entries.push(Entry { name, series, join, at });
+        let ink = ink(chart, number);
+        entries.push(Entry { name, ink, join, at });
         x += width + SWATCH.1;
     }
     entries

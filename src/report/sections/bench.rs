@@ -4,7 +4,7 @@ mod charts;
 mod costs;
 mod verdict;
 
-use crate::measure::{Bench, Case, CaseResult, Ratio, Record, Round, drops};
+use crate::measure::{Bench, Case, CaseResult, Ratio, Record, Round, drops, rate_shown};
 use crate::report::format::{fixed, nanoseconds, plural};
 
 use super::{Column, Layout, Section, Table, Tone, outline};
@@ -31,13 +31,14 @@ pub fn section(record: &Record, bench: &Bench) -> Section {
     section
 }
 
-/// `GFLOP/s` or `GB/s`, or the plain unit with `G` before it.
+/// The unit of rates as they are shown.
 fn rate_unit(bench: &Bench) -> String {
-    match bench.unit.as_str() {
-        "flop" => "GFLOP/s".to_owned(),
-        "byte" => "GB/s".to_owned(),
-        unit => format!("G{unit}/s"),
-    }
+    rate_shown(&bench.unit).0
+}
+
+/// A rate in that unit.
+fn in_unit(bench: &Bench, rate: f64) -> f64 {
+    rate_shown(&bench.unit).1 * rate
 }
 
 fn is_flops(bench: &Bench) -> bool {
@@ -121,7 +122,7 @@ fn table(bench: &Bench) -> Table {
                 result.contestant.clone(),
                 nanoseconds(result.median_ns),
                 nanoseconds(result.min_ns),
-                fixed(result.rate, 2),
+                fixed(in_unit(bench, result.rate), 2),
             ];
             row.extend(of_what.map(|_| fixed(result.percent_of_peak, 1)));
             row.extend([

@@ -53,10 +53,13 @@ pub fn section(machine: &Machine, records: &[Record]) -> Section {
         }),
         quick: false,
         charts: Vec::new(),
+        drawings: Vec::new(),
         tables: vec![facts(machine, &peaks), caches(machine), build(here())]
             .into_iter()
             .flatten()
             .collect(),
+        heat: None,
+        gallery: None,
         conditions: Vec::new(),
         source: None,
     }

@@ -18,6 +18,9 @@ pub fn section(record: &Record, training: &Training) -> Section {
         section.tables.push(figures(&training.epochs));
         section.tables.extend(layers(&training.epochs));
     }
+    if let Some(found) = &training.classification {
+        super::classification::add(&mut section, found);
+    }
     section.conditions.extend(conditions(training));
     section
 }

@@ -4,7 +4,7 @@ use crate::measure::Bench;
 use crate::report::chart::{Axis, Chart, Join, Point, Rule, Series};
 use crate::report::ticks::Scale;
 
-use super::{is_flops, ours, peers, rate_unit, spread};
+use super::{in_unit, is_flops, ours, peers, rate_unit, spread};
 
 /// How to read them.
 const MEDIANS: &str = "Points are medians over the rounds, whiskers their 95 % intervals.";
@@ -34,9 +34,12 @@ pub fn rates(bench: &Bench, contestants: &[&str]) -> Chart {
             let results = case.results.iter().filter(|result| result.contestant == **contestant);
             results.map(move |result| Point {
                 x: case.x,
-                y: result.rate,
+                y: in_unit(bench, result.rate),
                 // The same interval in the unit of the axis: work over its bounds, the slower one first.
-                interval: Some((case.work / result.interval_ns.1, case.work / result.interval_ns.0)),
+                interval: Some((
+                    in_unit(bench, case.work / result.interval_ns.1),
+                    in_unit(bench, case.work / result.interval_ns.0),
+                )),
             })
         });
         Series {

@@ -4,7 +4,7 @@ use crate::measure::{Bench, Case, CaseResult, Ratio};
 use crate::report::format::{fixed, plural};
 use crate::report::sections::{Headline, Tone, Verdict};
 
-use super::{between, is_flops, ours, peers, rate_unit, spread};
+use super::{between, in_unit, is_flops, ours, peers, rate_unit, spread};
 
 /// How ours did against every peer and the peak; wrong results before all else.
 pub fn verdict(bench: &Bench) -> Verdict {
@@ -81,7 +81,7 @@ pub fn headline(bench: &Bench) -> Option<Headline> {
     let (case, best) = ours(bench)
         .filter(|(_, result)| result.rate.is_finite())
         .max_by(|a, b| a.1.rate.total_cmp(&b.1.rate))?;
-    let rate = format!("{} {}", fixed(best.rate, 1), rate_unit(bench));
+    let rate = format!("{} {}", fixed(in_unit(bench, best.rate), 1), rate_unit(bench));
     Some(Headline {
         value: rate,
         label: format!("{}, {}", best.contestant, case.name),

@@ -1,0 +1,10 @@
+//! Second derivatives: exact, symmetric, the same however they are computed, and estimates within their own errors.
+
+mod closed;
+mod differences;
+mod golden;
+mod large;
+mod newton;
+mod products;
+mod spectrum;
+mod support;
