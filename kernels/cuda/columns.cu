@@ -89,14 +89,16 @@ batch_norm(u32 rows, u32 cols, const float* x, const float* mean, const float* s
         }
 }
 
-// dx = gamma scale (dy - mean of dy - normal times the mean of dy normal); the means come as sums over the rows.
+// dx = gamma scale (dy - mean of dy - normal times the mean of dy normal); the means come as sums over the rows. Running statistics
+// are constants: without `training` nothing is taken off.
 KERNEL(256)
-batch_norm_backward(u32 rows, u32 cols, const float* dy, const float* normal, const float* scale, const float* gamma,
+batch_norm_backward(u32 rows, u32 cols, u32 training, const float* dy, const float* normal, const float* scale, const float* gamma,
                     const float* sum_dy, const float* sum_product, float* dx) {
     float share = 1.0f / (float)rows;
     for (u32 i = blockIdx.x; i < rows; i += gridDim.x)
         for (u32 j = threadIdx.x; j < cols; j += blockDim.x) {
             u64 at = (u64)i * cols + j;
-            dx[at] = gamma[j] * scale[j] * (dy[at] - share * sum_dy[j] - normal[at] * (share * sum_product[j]));
+            float off = training ? share * sum_dy[j] + normal[at] * (share * sum_product[j]) : 0.0f;
+            dx[at] = gamma[j] * scale[j] * (dy[at] - off);
         }
 }

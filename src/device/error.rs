@@ -13,9 +13,21 @@ pub enum DeviceError {
     /// No device has this name.
     #[error("no device is called `{0}`; there is cpu, baseline, reference, and cuda:N for a CUDA device")]
     Name(String),
-    /// A CUDA device was asked for.
-    #[error("{0}: no CUDA backend in this version; use --device cpu")]
+    /// A CUDA device was asked for from a build without the feature `cuda`.
+    #[error("{0}: this build has no CUDA backend; use --device cpu, or build with the feature `cuda`")]
     NoCuda(Device),
+    /// A CUDA device that is not there, or failed.
+    #[cfg(feature = "cuda")]
+    #[error(transparent)]
+    Cuda(#[from] tilelab_kernels::cuda::CudaError),
+    /// Something that a device has no kernels for.
+    #[error("program `{program}`: no kernels for {what} on this device; use --device cpu")]
+    Unsupported {
+        /// The program.
+        program: String,
+        /// What it needs.
+        what: &'static str,
+    },
     /// A model makes no program.
     #[error("{0}")]
     Program(String),
@@ -113,4 +125,11 @@ pub enum DeviceError {
         /// The largest class.
         last: usize,
     },
+}
+
+#[cfg(feature = "cuda")]
+impl From<tilelab_kernels::cuda::CallError> for DeviceError {
+    fn from(error: tilelab_kernels::cuda::CallError) -> Self {
+        Self::Cuda(error.into())
+    }
 }

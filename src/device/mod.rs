@@ -1,12 +1,15 @@
-//! Who runs programs: `cpu` (our kernels), `baseline` (the `gemm` crate and plain loops), `reference` (plain f64 loops).
+//! Who runs programs: `cpu` (our kernels), `cuda:N` (our kernels on a card), `baseline` (the `gemm` crate and plain loops), `reference`
+//! (plain f64 loops).
 //!
 //! [`Device::open`] makes a [`Session`], which owns all buffers. Its programs share those of equal name: parameters, kept
-//! gradients, metrics. The three devices of this version live in this process's memory and differ in their arithmetic only.
+//! gradients, metrics. All but cuda:N live in this process's memory and differ in their arithmetic only.
 
 mod arithmetic;
 mod baseline;
 mod batch;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod error;
 pub mod gemm_crate;
 mod host;
@@ -35,7 +38,7 @@ pub enum Device {
     Baseline,
     /// Plain loops in f64, whatever a program's type is: the oracle.
     Reference,
-    /// A CUDA device by number. Recognised, and refused: this version has no CUDA backend.
+    /// Our kernels on a CUDA device, by number. Computes in f32.
     Cuda(u32),
 }
 
@@ -69,7 +72,7 @@ impl FromStr for Device {
 impl Device {
     /// Whether programs run better here when [`crate::program::fuse`] has rewritten them. A session runs what it is given.
     pub fn wants_fused(self) -> bool {
-        matches!(self, Self::Cpu)
+        matches!(self, Self::Cpu | Self::Cuda(_))
     }
 
     /// A session that holds the buffers of `programs`, all 0, and reads batches from `sets`.
@@ -84,6 +87,9 @@ impl Device {
     ) -> Result<Box<dyn Session + 'a>, DeviceError> {
         let float = programs.first().map_or(Element::F32, Program::float);
         let mut session: Box<dyn Session + 'a> = match (self, float) {
+            #[cfg(feature = "cuda")]
+            (Self::Cuda(ordinal), _) => Box::new(cuda::Cuda::open(ordinal, sets)?),
+            #[cfg(not(feature = "cuda"))]
             (Self::Cuda(_), _) => return Err(DeviceError::NoCuda(self)),
             (Self::Cpu, Element::F64) => {
                 Box::new(host::Host::<f64, _>::new(self, float, cpu::Cpu::new(threads)?, sets))

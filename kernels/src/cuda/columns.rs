@@ -1,8 +1,8 @@
 //! Launches of `kernels/cuda/columns.cu`: sums over rows in two launches, and batch normalisation.
 
-use super::call::length;
+use super::call::{length, size};
 use super::rows::shape;
-use super::{Call, CallError, Slice, geometry};
+use super::{Arg, Call, CallError, Slice, geometry};
 
 /// What is summed over the rows of each column.
 #[derive(Debug, Clone, Copy)]
@@ -37,10 +37,9 @@ impl Into {
     }
 }
 
-/// Floats that [`sum`] needs as room for a matrix of this shape.
+/// Floats that [`sum`] needs as room for a matrix of this shape, or one of fewer rows.
 pub fn room(rows: usize, cols: usize) -> usize {
-    let rows = u32::try_from(rows).unwrap_or(u32::MAX);
-    geometry::row_parts(rows).1 as usize * cols
+    rows.div_ceil(256).clamp(1, 128) * cols
 }
 
 /// factor times the sum over the rows, in two launches: parts of the rows into `partials`, then these.
@@ -61,7 +60,7 @@ pub fn sum(
     };
     let (rows, cols) = shape(kernel, "x", x, rows_cols)?;
     match (summed, second) {
-        (Summed::Products(..), Some(b)) => drop(shape(kernel, "b", b, rows_cols)?),
+        (Summed::Products(..), Some(b)) => length(kernel, "b", b, x.len())?,
         (_, Some(mean)) => length(kernel, "mean", mean, rows_cols.1)?,
         _ => {}
     }
@@ -78,7 +77,7 @@ pub fn sum(
         most: (u32::MAX / parts) as usize,
     })?;
     let mut args = vec![rows.into(), cols.into(), per_block.into(), x.into()];
-    args.extend(second.map(super::Arg::from));
+    args.extend(second.map(Arg::from));
     args.push(partials.into());
     let first = Call::new(kernel, blocks, 256, args)?;
 
@@ -139,10 +138,7 @@ pub fn batch_norm_statistics(
         length(KERNEL, name, slice, cols)?;
     }
     length(KERNEL, "batches", statistics.batches, 1)?;
-    let (rows, cols) = (
-        super::call::size(KERNEL, "rows", rows)?,
-        super::call::size(KERNEL, "columns", cols)?,
-    );
+    let (rows, cols) = (size(KERNEL, "rows", rows)?, size(KERNEL, "columns", cols)?);
     let args = vec![
         rows.into(),
         cols.into(),
@@ -169,26 +165,29 @@ pub fn batch_norm(
     normal: Slice<f32>,
     out: Slice<f32>,
 ) -> Result<Call, CallError> {
-    per_element("batch_norm", rows, &[x], &by, &[normal, out])
+    per_element("batch_norm", rows, None, &[x], &by, &[normal, out])
 }
 
-/// dx = gamma scale (dy - mean of dy - normal times the mean of dy normal); `by` is scale, gamma, the sum of dy and that of dy normal.
+/// dx = gamma scale (dy - mean of dy - normal times the mean of dy normal), the means being 0 where statistics are not the batch's;
+/// `by` is scale, gamma, the sum of dy and that of dy normal.
 ///
 /// # Errors
 /// Lengths that do not fit.
 pub fn batch_norm_backward(
     rows: usize,
-    dy: Slice<f32>,
-    normal: Slice<f32>,
+    training: bool,
+    (dy, normal): (Slice<f32>, Slice<f32>),
     by: [Slice<f32>; 4],
     dx: Slice<f32>,
 ) -> Result<Call, CallError> {
-    per_element("batch_norm_backward", rows, &[dy, normal], &by, &[dx])
+    let training = Some(u32::from(training));
+    per_element("batch_norm_backward", rows, training, &[dy, normal], &by, &[dx])
 }
 
 fn per_element(
     kernel: &'static str,
     rows: usize,
+    flag: Option<u32>,
     inputs: &[Slice<f32>],
     by: &[Slice<f32>; 4],
     outputs: &[Slice<f32>],
@@ -197,15 +196,13 @@ fn per_element(
     for slice in by {
         length(kernel, "a value a column", *slice, cols)?;
     }
-    let (rows, cols) = inputs
-        .iter()
-        .chain(outputs)
-        .try_fold((0, 0), |_, slice| shape(kernel, "a matrix", *slice, (rows, cols)))?;
+    for slice in inputs.iter().chain(outputs) {
+        shape(kernel, "a matrix", *slice, (rows, cols))?;
+    }
+    let (rows, cols) = (size(kernel, "rows", rows)?, size(kernel, "columns", cols)?);
     let (blocks, threads) = geometry::by_row(rows, cols);
-    let slices = inputs.iter().chain(by).chain(outputs);
-    let args = [rows.into(), cols.into()]
-        .into_iter()
-        .chain(slices.map(|&slice| slice.into()))
-        .collect();
+    let mut args = vec![rows.into(), cols.into()];
+    args.extend(flag.map(Arg::from));
+    args.extend(inputs.iter().chain(by).chain(outputs).map(|&slice| Arg::from(slice)));
     Call::new(kernel, blocks, threads, args)
 }

@@ -151,6 +151,11 @@ impl Pinned {
         Ok(unsafe { std::slice::from_raw_parts_mut(self.data, self.len) })
     }
 
+    /// Reached when the last copy has read it.
+    pub fn copied(&self) -> &Event {
+        &self.copied
+    }
+
     /// Has `stream` copy the first `bytes` bytes to `to`.
     ///
     /// # Errors
