@@ -38,21 +38,36 @@ const fn mix(z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// `key` with one more part mixed in.
+#[inline(always)]
+const fn mixed(key: u64, part: u64) -> u64 {
+    mix(key.wrapping_add(STEP) ^ part.wrapping_mul(STEP))
+}
+
 impl Dropout {
     /// The two halves of row `i`'s key.
     #[inline(always)]
     fn key(&self, i: usize) -> (u32, u32) {
-        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut key = mix(self.seed.wrapping_add(STEP));
-        for part in [self.step, self.layer, self.first_row + i as u64] {
-            key = mix(key.wrapping_add(STEP) ^ part.wrapping_mul(STEP));
-        }
+        let key = mixed(self.common_key(), self.first_row + i as u64);
         (key as u32, (key >> 32) as u32)
+    }
+
+    /// What all rows' keys begin with.
+    #[inline(always)]
+    fn common_key(&self) -> u64 {
+        mixed(mixed(mix(self.seed.wrapping_add(STEP)), self.step), self.layer)
+    }
+
+    /// What a GPU's kernel is given: seed, step and layer mixed, and the row of the whole batch that row 0 is.
+    pub fn key_words(&self) -> [u64; 2] {
+        [self.common_key(), self.first_row]
     }
 
     /// Elements whose hash is below this are dropped.
     #[inline(always)]
-    fn threshold(&self) -> u32 {
+    pub(crate) fn threshold(&self) -> u32 {
         (self.probability * 4_294_967_296.0) as u32
     }
 

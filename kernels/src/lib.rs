@@ -16,12 +16,15 @@
 //! | reductions | [`Context::column_sum`], [`Context::column_dot`], [`Context::column_mean_variance`], [`Context::row_argmax`] |
 //! | batch normalisation, dropout | [`Context::batch_norm`], [`Context::batch_norm_backward`], [`Context::dropout`] |
 //! | updates | [`Context::sgd`], [`Context::momentum`], [`Context::adam`] |
+//! | the same on a GPU | `cuda` (feature `cuda`) |
 //!
 //! Every one has a plain f64 oracle in [`mod@reference`].
 
 mod activation;
 mod columns;
 mod context;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod curvature;
 mod dropout;
 mod elementary;

@@ -1,0 +1,188 @@
+//! Memory of the card, and memory of the host that the card copies from by itself.
+
+use cudarc::driver::{result, sys};
+
+use super::error::failed;
+use super::{CudaError, Event, Gpu, Stream};
+use crate::cuda::Slice;
+
+/// Bytes in device memory, freed with it. Begins on 256 bytes.
+#[derive(Debug)]
+pub struct Buffer {
+    gpu: Gpu,
+    address: sys::CUdeviceptr,
+    bytes: usize,
+}
+
+impl Buffer {
+    /// `bytes` bytes of no particular value.
+    ///
+    /// # Errors
+    /// When the card has not as many.
+    pub fn new(gpu: &Gpu, bytes: usize) -> Result<Self, CudaError> {
+        gpu.bind()?;
+        // SAFETY: what is in it is written before it is read by whoever uses it; a number has no invalid value.
+        let address = unsafe { result::malloc_sync(bytes.max(1)) }.map_err(|error| match error.0 {
+            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => CudaError::Memory { bytes },
+            _ => failed("cuMemAlloc")(error),
+        })?;
+        Ok(Self {
+            gpu: gpu.clone(),
+            address,
+            bytes,
+        })
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// `len` elements from byte `offset` on.
+    ///
+    /// # Panics
+    /// When they are not within it, or not aligned.
+    pub fn slice<T>(&self, offset: usize, len: usize) -> Slice<T> {
+        let end = len
+            .checked_mul(size_of::<T>())
+            .and_then(|bytes| bytes.checked_add(offset));
+        assert!(
+            end.is_some_and(|end| end <= self.bytes) && offset.is_multiple_of(align_of::<T>()),
+            "{len} elements from byte {offset} of {}",
+            self.bytes
+        );
+        Slice::new(self.address + offset as u64, len)
+    }
+
+    /// Copies to it from byte `offset` on; returns when that is done.
+    ///
+    /// # Errors
+    /// Of the driver.
+    ///
+    /// # Panics
+    /// When they do not fit.
+    pub fn write(&mut self, offset: usize, values: &[u8]) -> Result<(), CudaError> {
+        assert!(
+            offset + values.len() <= self.bytes,
+            "{} bytes to {offset} of {}",
+            values.len(),
+            self.bytes
+        );
+        self.gpu.bind()?;
+        // SAFETY: the bytes lie within the buffer.
+        unsafe { result::memcpy_htod_sync(self.address + offset as u64, values) }.map_err(failed("cuMemcpyHtoD"))
+    }
+
+    /// Copies from it from byte `offset` on; returns when that is done.
+    ///
+    /// # Errors
+    /// Of the driver.
+    ///
+    /// # Panics
+    /// When there are not as many bytes.
+    pub fn read(&self, offset: usize, values: &mut [u8]) -> Result<(), CudaError> {
+        assert!(
+            offset + values.len() <= self.bytes,
+            "{} bytes from {offset} of {}",
+            values.len(),
+            self.bytes
+        );
+        self.gpu.bind()?;
+        // SAFETY: the bytes lie within the buffer.
+        unsafe { result::memcpy_dtoh_sync(values, self.address + offset as u64) }.map_err(failed("cuMemcpyDtoH"))
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // A card that has failed is of no use here, and frees by itself. SAFETY: the address is ours; cuMemFree waits for the work
+        // that uses it.
+        if self.gpu.bind().is_ok() {
+            let _ = unsafe { result::free_sync(self.address) };
+        }
+    }
+}
+
+/// Host memory from which the card copies by itself, while the host goes on.
+#[derive(Debug)]
+pub struct Pinned {
+    gpu: Gpu,
+    data: *mut u8,
+    len: usize,
+    copied: Event,
+    under_way: bool,
+}
+
+// SAFETY: the memory is this value's alone; the driver takes calls from any thread.
+unsafe impl Send for Pinned {}
+
+impl Pinned {
+    /// `len` bytes of 0.
+    ///
+    /// # Errors
+    /// Of the driver.
+    pub fn new(gpu: &Gpu, len: usize) -> Result<Self, CudaError> {
+        gpu.bind()?;
+        // SAFETY: no flags; the memory is written below before anybody reads it.
+        let data = unsafe { result::malloc_host(len.max(1), 0) }.map_err(failed("cuMemHostAlloc"))?;
+        let data = data.cast::<u8>();
+        // SAFETY: `len` bytes were just allocated there.
+        unsafe { data.write_bytes(0, len) };
+        let copied = Event::new(gpu)?;
+        Ok(Self {
+            gpu: gpu.clone(),
+            data,
+            len,
+            copied,
+            under_way: false,
+        })
+    }
+
+    /// Its bytes, to be written: waits until the last copy has read them.
+    ///
+    /// # Errors
+    /// Of the driver.
+    pub fn bytes_mut(&mut self) -> Result<&mut [u8], CudaError> {
+        if self.under_way {
+            self.copied.synchronize()?;
+            self.under_way = false;
+        }
+        // SAFETY: `len` bytes, this value's alone, and no copy reads them any more.
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.data, self.len) })
+    }
+
+    /// Has `stream` copy the first `bytes` bytes to `to`.
+    ///
+    /// # Errors
+    /// Of the driver.
+    ///
+    /// # Panics
+    /// When they do not fit.
+    pub fn upload(&mut self, stream: &Stream, to: Slice<u8>, bytes: usize) -> Result<(), CudaError> {
+        assert!(
+            bytes <= self.len && bytes <= to.len(),
+            "{bytes} bytes of {} to {}",
+            self.len,
+            to.len()
+        );
+        self.gpu.bind()?;
+        // SAFETY: as above; until the event that is recorded next nobody writes the bytes or frees them.
+        unsafe {
+            let values = std::slice::from_raw_parts(self.data, bytes);
+            result::memcpy_htod_async(to.address(), values, stream.raw()).map_err(failed("cuMemcpyHtoDAsync"))?;
+        }
+        self.under_way = true;
+        self.copied.record(stream)
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // The card may still read it.
+        let _ = self.bytes_mut().map(|_| ());
+        if self.gpu.bind().is_ok() {
+            // SAFETY: it was allocated by the driver, and no copy reads it any more.
+            let _ = unsafe { result::free_host(self.data.cast()) };
+        }
+    }
+}
