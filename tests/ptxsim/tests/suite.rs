@@ -79,5 +79,8 @@ fn softmax_agrees_and_a_missing_barrier_is_found() {
     let broken = Module::parse(&format!("{before}{}{}", &kernel[..barrier], &kernel[ends..])).unwrap();
     let finding = softmax(&broken, "softmax_block", 256, 300).unwrap_err();
     // By the order of the warps: a read that nothing orders behind the write, or one that comes before it.
-    assert!(finding.starts_with("Race") || finding.starts_with("Unwritten"), "{finding}");
+    assert!(
+        finding.starts_with("Race") || finding.starts_with("Unwritten"),
+        "{finding}"
+    );
 }
