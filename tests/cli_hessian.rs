@@ -1,4 +1,5 @@
 //! `tilelab hessian` and `tilelab graph --hessian`, as a user runs them.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

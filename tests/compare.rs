@@ -1,5 +1,6 @@
 //! `tilelab compare` tells faster, slower and the same apart, never more than the intervals allow, for records and for
 //! executables launched in turns.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Experiments as a user runs them: they answer, check themselves, go on where they were stopped, and end up in the report.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

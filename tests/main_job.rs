@@ -61,6 +61,6 @@ fn one_command_measures_trains_and_leaves_a_report_that_a_browser_shows() {
         .filter(mark => mark.getBoundingClientRect().width > 0).length).join()";
     let drawn = browser.eval(charts);
     let marks: Vec<usize> = drawn.as_str().unwrap().split(',').map(|n| n.parse().unwrap()).collect();
-    assert!(marks.len() == 4 && marks.iter().all(|&marks| marks >= 5), "{marks:?}");
+    assert!(marks.len() == 5 && marks.iter().all(|&marks| marks >= 5), "{marks:?}");
     assert!(browser.complaints.is_empty(), "{:?}", browser.complaints);
 }

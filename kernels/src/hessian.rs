@@ -302,28 +302,25 @@ impl<T: Float> Layer<'_, T> {
         unsafe {
             for _ in 0..self.terms.x.rows() {
                 let mut row = [s.splat(T::ZERO); NV];
-                for v in 0..NV {
-                    row[v] = s.load(e.add(v * S::LANES));
+                for (v, values) in row.iter_mut().enumerate() {
+                    *values = s.load(e.add(v * S::LANES));
                 }
-                for r in 0..MR {
+                for (r, sums) in sums.iter_mut().enumerate() {
                     let x = s.splat(*pairs.add(r));
-                    for v in 0..NV {
-                        sums[r][v] = s.mul_add(x, row[v], sums[r][v]);
+                    for (sum, values) in sums.iter_mut().zip(row) {
+                        *sum = s.mul_add(x, values, *sum);
                     }
                 }
                 pairs = pairs.add(ROWS);
                 e = e.add(self.ld);
             }
-            for r in 0..MR {
-                if r < places.len() {
-                    let (first, second) = places[r];
-                    for v in 0..NV {
-                        let from = at + v * S::LANES;
-                        let left = self.terms.units - from;
-                        self.put(s, first + from, left, sums[r][v]);
-                        if first != second {
-                            self.put(s, second + from, left, sums[r][v]);
-                        }
+            for (sums, &(first, second)) in sums.into_iter().zip(places) {
+                for (v, sum) in sums.into_iter().enumerate() {
+                    let from = at + v * S::LANES;
+                    let left = self.terms.units - from;
+                    self.put(s, first + from, left, sum);
+                    if first != second {
+                        self.put(s, second + from, left, sum);
                     }
                 }
             }

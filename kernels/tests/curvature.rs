@@ -1,4 +1,5 @@
 //! Second derivatives of the activations, stacked products, a layer's Hessian block and transposes, against their f64 oracles.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

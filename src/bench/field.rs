@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn a_field_lies_as_asked_and_holds_its_elements() {
         for (row, offset_bytes) in [(0, 0), (0, 4), (5, 16), (9, 32), (64, 60)] {
-            let mut count = 0.0;
+            let mut count = 0.0f32;
             let mut field = Field::new(3, 5, Layout { row, offset_bytes }, || {
                 count += 1.0;
                 count

@@ -148,6 +148,9 @@ fn run_all(args: &Run) -> anyhow::Result<()> {
         if state.finished() && record_there {
             let name = entry.name;
             progress.suspend(|| tell_kept(args.json, name))?;
+            let record = report::read(&raw.join(report::file_name(&entry.record_name())))
+                .map_err(|why| anyhow::anyhow!("{name}: its record: {why}; --fresh runs it again"))?;
+            failed.extend(failed_checks(entry.name, &record));
         } else {
             let was = state.count();
             if was > 0 {
@@ -162,9 +165,8 @@ fn run_all(args: &Run) -> anyhow::Result<()> {
             let record = record.map_err(|failure| told(failure, entry, args))?;
             let path = report::save(&raw, &record).with_context(|| format!("can't write into {}", raw.display()))?;
             state.finish().context("can't keep what was done")?;
+            failed.extend(failed_checks(entry.name, &record));
             if let Body::Experiment(found) = &record.body {
-                let bad = found.checks.iter().filter(|check| !check.passed);
-                failed.extend(bad.map(|check| format!("{}: {}", entry.name, check.name)));
                 progress.suspend(|| tell(args.json, &record, found, &path))?;
             }
         }
@@ -185,6 +187,17 @@ fn run_all(args: &Run) -> anyhow::Result<()> {
     }
     anyhow::ensure!(failed.is_empty(), "what must hold does not, in {}", failed.join("; "));
     Ok(())
+}
+
+/// The checks of an experiment's record that did not hold.
+fn failed_checks(name: &str, record: &Record) -> Vec<String> {
+    match &record.body {
+        Body::Experiment(found) => {
+            let bad = found.checks.iter().filter(|check| !check.passed);
+            bad.map(|check| format!("{name}: {}", check.name)).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// The report of all records that are there.

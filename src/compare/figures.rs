@@ -137,5 +137,5 @@ impl Found {
 }
 
 fn is_power_of_four(size: u64) -> bool {
-    size.is_power_of_two() && size.trailing_zeros() % 2 == 0
+    size.is_power_of_two() && size.trailing_zeros().is_multiple_of(2)
 }

@@ -104,8 +104,8 @@ fn assess(data: &Data) -> Outcome {
             distance(batch, &wanted),
             5.1e-9,
         );
-        for at in 0..3 {
-            let (notebook, ours) = (wanted[at], batch.get(at).copied().unwrap_or(f64::NAN));
+        for (at, &notebook) in wanted.iter().take(3).enumerate() {
+            let ours = batch.get(at).copied().unwrap_or(f64::NAN);
             rows.push(vec![
                 format!("batch {}", number + 1).into(),
                 format!("column {}", at + 1).into(),

@@ -244,15 +244,15 @@ mod tests {
 
     #[test]
     fn branches_and_breaks() {
-        let stalls = assess(&all(2.3025, 0.4), true);
+        let stalls = assess(&all(std::f64::consts::LN_10, 0.4), true);
         assert_holds(&stalls);
         assert!(matches!(stalls.finding(), Finding::DepthStalls { hidden: 4, .. }));
         // A deep network that learns from small weights fails its check; without checks its finding would be the other.
         let learns = assess(&all(0.6, 0.4), true);
         assert_eq!(failed(&learns).len(), 1);
         assert!(matches!(learns.chosen(), Finding::DepthLearns { train_loss } if (train_loss - 0.6).abs() < 1e-9));
-        assert_eq!(failed(&assess(&all(2.3025, f64::NAN), true)).len(), 1);
-        let mut equal = all(2.3025, 0.4);
+        assert_eq!(failed(&assess(&all(std::f64::consts::LN_10, f64::NAN), true)).len(), 1);
+        let mut equal = all(std::f64::consts::LN_10, 0.4);
         equal[1].norms[0] = 1.0;
         assert_eq!(failed(&assess(&equal, true)).len(), 1);
         assert!(!depth(4, INITS[0], 0.6).stayed());

@@ -72,8 +72,7 @@ fn assess(rates: &[Rate], full: bool) -> Outcome {
             failed: vec!["no rate was run".to_owned()],
         });
     };
-    // Written so that NaN counts as nothing.
-    let lost = |rate: &&Rate| rate.lr > top.lr && !(rate.accuracy(20) >= NOTHING);
+    let lost = |rate: &&Rate| rate.lr > top.lr && learned_nothing(rate.accuracy(20));
     let unstable = rates.iter().find(lost).map(|rate| rate.lr);
     let mut outcome = Outcome::new(Finding::BestRate {
         lr: top.lr,
@@ -105,7 +104,7 @@ fn assess(rates: &[Rate], full: bool) -> Outcome {
             let holding = match (full, stable) {
                 (false, _) => Holding::Not,
                 (true, true) => Holding::Value,
-                (true, false) => Holding::Behaviour(!(rate.accuracy(epochs) >= NOTHING)),
+                (true, false) => Holding::Behaviour(learned_nothing(rate.accuracy(epochs))),
             };
             let of = format!("784-256-10, lr {}", rate.lr);
             outcome.beside(seeds::beside(
@@ -171,6 +170,11 @@ fn assess(rates: &[Rate], full: bool) -> Outcome {
         outcome.shrunk("10,000 of 60,000 images, one seed of three.");
     }
     outcome
+}
+
+/// NaN counts as nothing.
+fn learned_nothing(accuracy: f64) -> bool {
+    accuracy.is_nan() || accuracy < NOTHING
 }
 
 #[cfg(test)]

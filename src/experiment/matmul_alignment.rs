@@ -56,7 +56,7 @@ fn run(run: &mut Run<'_>) -> Result<Outcome, Failure> {
 }
 
 /// Of one contestant, the comparison with the smallest ratio.
-fn dearest<'a>(bench: &'a Bench, is: impl Fn(&str) -> bool) -> Option<&'a Comparison> {
+fn dearest(bench: &Bench, is: impl Fn(&str) -> bool) -> Option<&Comparison> {
     let of = bench.comparisons.iter().filter(|it| is(&it.contestant));
     of.min_by(|a, b| a.median.total_cmp(&b.median))
 }

@@ -154,7 +154,7 @@ pub mod made {
             train_rows: 10_000,
             test_rows: 2_000,
             parameters: 203_530,
-            first_loss: 2.3026,
+            first_loss: std::f64::consts::LN_10,
             epochs: losses.iter().enumerate().map(epoch).collect(),
             classification: None,
         };

@@ -1,7 +1,7 @@
 //! The operations of second derivatives: what a linearisation keeps ([`Second`]), and the linear maps that take many directions at once
 //! through the linearised step ([`Stacked`]).
 //!
-//! A stacked buffer holds K blocks one above the other, one a direction: K m x n for what has a row a sample ([`Extent::Batches`]), K in x
+//! A stacked buffer holds K blocks one above the other, one a direction: K m x n for what has a row a sample (`Extent::Batches`), K in x
 //! out for the direction of weights. Operation for operation they are the R-operator of B. A. Pearlmutter, "Fast exact multiplication by
 //! the Hessian", Neural Computation 6(1), 1994; `hessian::tangent` derives each from the plain operation.
 

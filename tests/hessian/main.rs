@@ -1,4 +1,5 @@
 //! Second derivatives: exact, symmetric, the same however they are computed, and estimates within their own errors.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod closed;
 mod differences;

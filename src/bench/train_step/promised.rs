@@ -103,7 +103,7 @@ impl SecondCore {
         Ok(Self { single_gflops })
     }
 
-    /// As [`bars`], over the rounds in which two threads' peak before and after was high enough.
+    /// As [`bars()`], over the rounds in which two threads' peak before and after was high enough.
     pub fn bars(&self, bench: &Bench) -> Vec<Bar> {
         let asked = promises().into_iter().filter(|promise| promise.threaded);
         asked.filter_map(|promise| self.judge(bench, &promise)).collect()
