@@ -3,6 +3,9 @@
 //! The test suite goes deeper; this is what a user runs on a machine that its authors never saw, in a second or two.
 //! Each check gives its largest error over its bound; NaN anywhere fails it.
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tilelab_kernels::{

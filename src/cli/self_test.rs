@@ -4,15 +4,19 @@ use anyhow::bail;
 use tilelab_kernels::{Isa, Threads};
 
 use super::Usage;
+use crate::device::Device;
 use crate::measure::{SelfTest, Table};
 use crate::self_test;
 
 /// What the user typed.
 #[derive(clap::Args)]
 pub struct Args {
-    /// What to check: cpu (every ISA that it has, or the one that TILELAB_ISA forces)
+    /// What to check: cpu (every ISA that it has, or the one that TILELAB_ISA forces), or cuda:N
     #[arg(long, default_value = "cpu")]
-    device: String,
+    device: Device,
+    /// Write all checks to this file as JSON too
+    #[arg(long, value_name = "FILE")]
+    output: Option<std::path::PathBuf>,
     /// Threads that work on one operation; without it as many as there are CPUs
     #[arg(long, value_parser = super::values::threads, allow_hyphen_values = true)]
     threads: Option<Threads>,
@@ -31,19 +35,33 @@ pub fn isas() -> anyhow::Result<Vec<Isa>> {
     Ok(if forced { vec![selected] } else { Isa::available() })
 }
 
+/// The checks of what `--device` names.
+fn checks(args: &Args) -> anyhow::Result<SelfTest> {
+    match args.device {
+        Device::Cpu => self_test::run(&isas()?, args.threads.unwrap_or_else(Threads::all)),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(ordinal) => {
+            let gpu = tilelab_kernels::cuda::Gpu::open(ordinal).map_err(|error| Usage(error.to_string()))?;
+            if !args.json {
+                let facts = gpu.facts();
+                println!("{}, sm_{}, CUDA {}", facts.name, facts.capability, facts.driver_version);
+            }
+            Ok(self_test::cuda::run(&gpu)?)
+        }
+        device => Err(Usage(format!(
+            "--device {device}: no kernels of ours to check there; use cpu or cuda:N"
+        ))
+        .into()),
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    if args.device.starts_with("cuda") {
-        return Err(Usage(format!(
-            "--device {}: this version has no CUDA backend; use cpu",
-            args.device
-        ))
-        .into());
+    let done = checks(args)?;
+    if let Some(path) = &args.output {
+        let text = serde_json::to_string_pretty(&done)?;
+        std::fs::write(path, text).map_err(|error| Usage(format!("can't write {}: {error}", path.display())))?;
     }
-    if args.device != "cpu" {
-        return Err(Usage(format!("--device {}: no such device to check; use cpu", args.device)).into());
-    }
-    let done = self_test::run(&isas()?, args.threads.unwrap_or_else(Threads::all))?;
     let failed = done.checks.iter().filter(|check| !check.passed).count();
     if args.json {
         for check in &done.checks {

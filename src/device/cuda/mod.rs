@@ -161,7 +161,11 @@ impl Session for Cuda<'_> {
             return Err(DeviceError::Float { program, got, session });
         }
         lower::supported(program)?;
-        let needed = self.store.needs(program) + lower::room(program) * size_of::<f32>();
+        let layout = Layout::of(program);
+        // A new block is there before the old one is gone.
+        let grow = self.blocks.iter().filter(|block| block.card.bytes() < layout.bytes());
+        let blocks = grow.count() * layout.bytes();
+        let needed = self.store.needs(program) + lower::room(program) * size_of::<f32>() + blocks;
         let available = self.gpu.free_bytes()?;
         if needed > available {
             let (needed, available) = (needed as u64, available as u64);
@@ -172,7 +176,6 @@ impl Session for Cuda<'_> {
         self.graphs.clear();
         self.store.add(&self.gpu, program)?;
         self.store.make_room(&self.gpu, lower::room(program))?;
-        let layout = Layout::of(program);
         for block in &mut self.blocks {
             if block.card.bytes() < layout.bytes() {
                 *block = Block::new(&self.gpu, layout.bytes())?;

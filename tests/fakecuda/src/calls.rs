@@ -1,0 +1,379 @@
+//! The driver's functions by their names. Signatures are those of cuda.h 12.0; handles are small numbers.
+#![allow(
+    non_snake_case,
+    clippy::missing_safety_doc,
+    missing_docs,
+    reason = "cuda.h documents them"
+)]
+// SAFETY, of every function: the caller gives pointers as cuda.h asks for them.
+#![allow(unsafe_op_in_unsafe_fn, unsafe_code, clippy::undocumented_unsafe_blocks)]
+
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tilelab_ptxsim::{Arg, Launch, Module};
+
+use crate::card::{
+    Card, Code, INVALID_DEVICE, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, Launched, NOT_FOUND, OUT_OF_MEMORY,
+    SUCCESS, Stream, Work, setting,
+};
+
+fn card() -> MutexGuard<'static, Card> {
+    static CARD: OnceLock<Mutex<Card>> = OnceLock::new();
+    CARD.get_or_init(|| Mutex::new(Card::new()))
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+macro_rules! export {
+    ($(fn $name:ident($($arg:ident: $type:ty),* $(,)?) -> Code $body:block)*) => {$(
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($($arg: $type),*) -> Code $body
+    )*};
+}
+
+export! {
+    fn cuInit(_flags: c_uint) -> Code { SUCCESS }
+
+    fn cuDriverGetVersion(version: *mut c_int) -> Code {
+        *version = setting("FAKECUDA_VERSION", 12_000) as c_int;
+        SUCCESS
+    }
+
+    fn cuDeviceGet(device: *mut c_int, ordinal: c_int) -> Code {
+        if ordinal != 0 { return INVALID_DEVICE; }
+        *device = 0;
+        SUCCESS
+    }
+
+    fn cuDeviceGetCount(count: *mut c_int) -> Code {
+        *count = 1;
+        SUCCESS
+    }
+
+    fn cuDeviceGetName(name: *mut c_char, len: c_int, _device: c_int) -> Code {
+        let text = b"PTX interpreter\0";
+        let len = text.len().min(len as usize);
+        std::ptr::copy_nonoverlapping(text.as_ptr().cast(), name, len);
+        SUCCESS
+    }
+
+    fn cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, _device: c_int) -> Code {
+        let capability = setting("FAKECUDA_CAPABILITY", 86) as c_int;
+        *value = match attribute {
+            // Clock, multiprocessors, clock of the memory, bus, cache.
+            13 => 1_000_000,
+            16 => 4,
+            36 => 1_000_000,
+            37 => 128,
+            38 => 1 << 20,
+            75 => capability / 10,
+            76 => capability % 10,
+            _ => return INVALID_VALUE,
+        };
+        SUCCESS
+    }
+
+    fn cuDeviceTotalMem_v2(bytes: *mut usize, _device: c_int) -> Code {
+        *bytes = card().bytes;
+        SUCCESS
+    }
+
+    fn cuDevicePrimaryCtxRetain(context: *mut *mut c_void, _device: c_int) -> Code {
+        *context = 1 as *mut c_void;
+        SUCCESS
+    }
+
+    fn cuDevicePrimaryCtxRelease_v2(_device: c_int) -> Code { SUCCESS }
+
+    fn cuCtxSetCurrent(_context: *mut c_void) -> Code { SUCCESS }
+
+    fn cuCtxSynchronize() -> Code { card().run_all() }
+
+    fn cuModuleLoadDataEx(
+        module: *mut *mut c_void,
+        image: *const c_char,
+        count: c_uint,
+        options: *const c_uint,
+        values: *const *mut c_void,
+    ) -> Code {
+        let text = CStr::from_ptr(image).to_string_lossy();
+        let mut card = card();
+        if card.streams.values().any(|stream| stream.capture.is_some()) {
+            eprintln!("fakecuda: a module is loaded during a capture");
+            return INVALID_VALUE;
+        }
+        match Module::parse(&text) {
+            Ok(parsed) => {
+                card.modules.push(parsed);
+                *module = card.modules.len() as *mut c_void;
+                SUCCESS
+            }
+            Err(error) => {
+                // 5 and 6: the buffer for the log and its size.
+                let option = |wanted| (0..count as usize).find(|&i| *options.add(i) == wanted).map(|i| *values.add(i));
+                if let (Some(log), Some(size)) = (option(5), option(6)) {
+                    let text = format!("ptxas fatal: {error}\0");
+                    let len = text.len().min(size as usize);
+                    std::ptr::copy_nonoverlapping(text.as_ptr(), log.cast::<u8>(), len);
+                }
+                INVALID_PTX
+            }
+        }
+    }
+
+    fn cuModuleGetFunction(function: *mut *mut c_void, module: *mut c_void, name: *const c_char) -> Code {
+        let name = CStr::from_ptr(name).to_string_lossy().into_owned();
+        let mut card = card();
+        let Some(index) = (module as usize).checked_sub(1).filter(|&index| index < card.modules.len()) else {
+            return INVALID_HANDLE;
+        };
+        if card.modules[index].kernel(&name).is_none() { return NOT_FOUND; }
+        card.functions.push((index, name));
+        *function = card.functions.len() as *mut c_void;
+        SUCCESS
+    }
+
+    fn cuModuleUnload(_module: *mut c_void) -> Code { SUCCESS }
+
+    fn cuMemAlloc_v2(address: *mut u64, bytes: usize) -> Code {
+        let mut card = card();
+        if bytes == 0 { return INVALID_VALUE; }
+        if card.used + bytes > card.bytes { return OUT_OF_MEMORY; }
+        card.used += bytes;
+        *address = card.machine.alloc(bytes as u64);
+        card.status()
+    }
+
+    fn cuMemFree_v2(address: u64) -> Code {
+        let mut card = card();
+        card.run_all();
+        let bytes = card.machine.allocation(address).map_or(0, |(_, bytes)| bytes as usize);
+        card.used -= bytes;
+        let freed = card.machine.free(address);
+        card.note(freed);
+        card.status()
+    }
+
+    fn cuMemHostAlloc(data: *mut *mut c_void, bytes: usize, _flags: c_uint) -> Code {
+        // Its size lies in front of it.
+        let mut words = vec![0u64; bytes.div_ceil(8) + 2].into_boxed_slice();
+        words[0] = words.len() as u64;
+        *data = Box::into_raw(words).cast::<u64>().add(2).cast();
+        SUCCESS
+    }
+
+    fn cuMemFreeHost(data: *mut c_void) -> Code {
+        let begin = data.cast::<u64>().sub(2);
+        drop(Box::from_raw(std::ptr::slice_from_raw_parts_mut(begin, *begin as usize)));
+        SUCCESS
+    }
+
+    // Neither waits for streams that do not wait for the default one.
+    fn cuMemcpyHtoD_v2(to: u64, from: *const c_void, bytes: usize) -> Code {
+        let mut card = card();
+        let written = card.machine.write(to, std::slice::from_raw_parts(from.cast(), bytes));
+        card.note(written);
+        card.status()
+    }
+
+    fn cuMemcpyDtoH_v2(to: *mut c_void, from: u64, bytes: usize) -> Code {
+        let mut card = card();
+        let read = card.machine.read(from, std::slice::from_raw_parts_mut(to.cast(), bytes));
+        card.note(read);
+        card.status()
+    }
+
+    fn cuMemcpyHtoDAsync_v2(to: u64, from: *const c_void, bytes: usize, stream: *mut c_void) -> Code {
+        enqueue(stream, Work::Copy(to, from as usize, bytes))
+    }
+
+    fn cuMemsetD8Async(to: u64, value: u8, bytes: usize, stream: *mut c_void) -> Code {
+        if value != 0 { return INVALID_VALUE; }
+        enqueue(stream, Work::Zero(to, bytes))
+    }
+
+    fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) -> Code {
+        let card = card();
+        *free = card.bytes - card.used;
+        *total = card.bytes;
+        card.status()
+    }
+
+    fn cuStreamCreate(stream: *mut *mut c_void, _flags: c_uint) -> Code {
+        let mut card = card();
+        let id = card.fresh();
+        card.streams.insert(id, Stream::default());
+        *stream = id as *mut c_void;
+        card.status()
+    }
+
+    fn cuStreamSynchronize(stream: *mut c_void) -> Code { card().run_stream(stream as u64) }
+
+    fn cuStreamDestroy_v2(stream: *mut c_void) -> Code {
+        let mut card = card();
+        card.run_stream(stream as u64);
+        card.streams.remove(&(stream as u64));
+        SUCCESS
+    }
+
+    fn cuStreamWaitEvent(stream: *mut c_void, event: *mut c_void, _flags: c_uint) -> Code {
+        let ticket = card().events.get(&(event as u64)).copied().unwrap_or(0);
+        enqueue(stream, Work::Wait(ticket))
+    }
+
+    fn cuStreamBeginCapture_v2(stream: *mut c_void, _mode: c_uint) -> Code {
+        match card().streams.get_mut(&(stream as u64)) {
+            Some(stream) if stream.capture.is_none() => stream.capture = Some(Vec::new()),
+            _ => return INVALID_HANDLE,
+        }
+        SUCCESS
+    }
+
+    fn cuStreamEndCapture(stream: *mut c_void, graph: *mut *mut c_void) -> Code {
+        let mut card = card();
+        let captured = card.streams.get_mut(&(stream as u64)).and_then(|stream| stream.capture.take());
+        let Some(captured) = captured else { return INVALID_HANDLE };
+        let id = card.fresh();
+        card.graphs.insert(id, captured);
+        *graph = id as *mut c_void;
+        card.status()
+    }
+
+    fn cuEventCreate(event: *mut *mut c_void, _flags: c_uint) -> Code {
+        let mut card = card();
+        let id = card.fresh();
+        card.events.insert(id, 0);
+        *event = id as *mut c_void;
+        card.status()
+    }
+
+    fn cuEventRecord(event: *mut c_void, stream: *mut c_void) -> Code {
+        let ticket = {
+            let mut card = card();
+            let ticket = card.fresh();
+            card.events.insert(event as u64, ticket);
+            ticket
+        };
+        enqueue(stream, Work::Record(ticket))
+    }
+
+    fn cuEventSynchronize(event: *mut c_void) -> Code {
+        let mut card = card();
+        let ticket = card.events.get(&(event as u64)).copied().unwrap_or(0);
+        card.run_to(ticket)
+    }
+
+    // There is no time in an interpreter: a millisecond between any two.
+    fn cuEventElapsedTime(elapsed_ms: *mut f32, _start: *mut c_void, _end: *mut c_void) -> Code {
+        *elapsed_ms = 1.0;
+        card().status()
+    }
+
+    fn cuEventDestroy_v2(event: *mut c_void) -> Code {
+        card().events.remove(&(event as u64));
+        SUCCESS
+    }
+
+    fn cuLaunchKernel(
+        function: *mut c_void,
+        grid_x: c_uint,
+        grid_y: c_uint,
+        grid_z: c_uint,
+        block_x: c_uint,
+        block_y: c_uint,
+        block_z: c_uint,
+        shared_bytes: c_uint,
+        stream: *mut c_void,
+        params: *const *const c_void,
+        _extra: *mut *mut c_void,
+    ) -> Code {
+        let launched = {
+            let card = card();
+            let Some(index) = (function as usize).checked_sub(1).filter(|&index| index < card.functions.len()) else {
+                return INVALID_HANDLE;
+            };
+            let (module, name) = &card.functions[index];
+            let Some(kernel) = card.modules[*module].kernel(name) else { return NOT_FOUND };
+            let threads = u64::from(block_x) * u64::from(block_y) * u64::from(block_z);
+            let most = if kernel.max_threads == 0 { 1024 } else { u64::from(kernel.max_threads) };
+            let empty = threads == 0 || grid_x == 0 || grid_y == 0 || grid_z == 0;
+            let wide = grid_x > i32::MAX as u32 || grid_y > 65_535 || grid_z > 65_535;
+            let shared = kernel.shared_bytes + shared_bytes as usize;
+            // 48 KiB without the opt-in; a block's registers must fit a multiprocessor's 65,536.
+            if empty || wide || threads > most || shared > 49_152 || threads * u64::from(kernel.live_registers) > 65_536 {
+                return INVALID_VALUE;
+            }
+            let arg = |(i, bytes): (usize, usize)| Arg(std::slice::from_raw_parts((*params.add(i)).cast::<u8>(), bytes).to_vec());
+            let args = kernel.params.iter().map(|param| param.bytes).enumerate().map(arg).collect();
+            let launch = Launch::new([grid_x, grid_y, grid_z], [block_x, block_y, block_z]).shared(shared_bytes);
+            Launched { function: index, launch, args }
+        };
+        enqueue(stream, Work::Launch(launched))
+    }
+
+    fn cuGraphInstantiateWithFlags(executable: *mut *mut c_void, graph: *mut c_void, _flags: u64) -> Code {
+        let mut card = card();
+        let Some(launches) = card.graphs.get(&(graph as u64)).cloned() else { return INVALID_HANDLE };
+        let id = card.fresh();
+        card.graphs.insert(id, launches);
+        *executable = id as *mut c_void;
+        card.status()
+    }
+
+    fn cuGraphLaunch(executable: *mut c_void, stream: *mut c_void) -> Code {
+        let launches = card().graphs.get(&(executable as u64)).cloned();
+        let Some(launches) = launches else { return INVALID_HANDLE };
+        launches
+            .into_iter()
+            .map(|launched| enqueue(stream, Work::Launch(launched)))
+            .find(|&code| code != SUCCESS)
+            .unwrap_or(SUCCESS)
+    }
+
+    fn cuGraphExecDestroy(executable: *mut c_void) -> Code {
+        card().graphs.remove(&(executable as u64));
+        SUCCESS
+    }
+
+    fn cuGraphDestroy(graph: *mut c_void) -> Code {
+        card().graphs.remove(&(graph as u64));
+        SUCCESS
+    }
+
+    fn cuGetErrorName(code: Code, text: *mut *const c_char) -> Code {
+        *text = match code {
+            SUCCESS => c"CUDA_SUCCESS",
+            INVALID_VALUE => c"CUDA_ERROR_INVALID_VALUE",
+            OUT_OF_MEMORY => c"CUDA_ERROR_OUT_OF_MEMORY",
+            INVALID_PTX => c"CUDA_ERROR_INVALID_PTX",
+            INVALID_HANDLE => c"CUDA_ERROR_INVALID_HANDLE",
+            _ => c"CUDA_ERROR_LAUNCH_FAILED",
+        }
+        .as_ptr();
+        SUCCESS
+    }
+
+    fn cuGetErrorString(_code: Code, text: *mut *const c_char) -> Code {
+        *text = c"said the stand-in".as_ptr();
+        SUCCESS
+    }
+}
+
+/// Puts work behind what a stream has, or into its capture.
+fn enqueue(stream: *mut c_void, work: Work) -> Code {
+    let mut card = card();
+    let status = card.status();
+    let Some(stream) = card.streams.get_mut(&(stream as u64)) else {
+        return INVALID_HANDLE;
+    };
+    match (&mut stream.capture, work) {
+        (Some(captured), Work::Launch(launched)) => captured.push(launched),
+        (Some(_), _) => {
+            eprintln!("fakecuda: only launches are captured");
+            return INVALID_VALUE;
+        }
+        (None, work) => stream.queue.push_back(work),
+    }
+    status
+}

@@ -1,0 +1,185 @@
+//! The card: memory, modules, streams and what waits in them.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tilelab_ptxsim::{Arg, Launch, Machine, Module, Options};
+
+/// `CUresult`.
+pub(crate) type Code = u32;
+pub(crate) const SUCCESS: Code = 0;
+pub(crate) const INVALID_VALUE: Code = 1;
+pub(crate) const OUT_OF_MEMORY: Code = 2;
+pub(crate) const INVALID_DEVICE: Code = 101;
+pub(crate) const INVALID_PTX: Code = 218;
+pub(crate) const INVALID_HANDLE: Code = 400;
+pub(crate) const NOT_FOUND: Code = 500;
+pub(crate) const LAUNCH_FAILED: Code = 719;
+
+/// A launch with the values of its arguments at the time of the call.
+#[derive(Clone)]
+pub(crate) struct Launched {
+    pub function: usize,
+    pub launch: Launch,
+    pub args: Vec<Arg>,
+}
+
+/// What waits in a stream.
+pub(crate) enum Work {
+    Launch(Launched),
+    /// To, from (an address of the host), bytes.
+    Copy(u64, usize, usize),
+    Zero(u64, usize),
+    /// The event reaches this ticket.
+    Record(u64),
+    /// Not before the ticket is reached.
+    Wait(u64),
+}
+
+#[derive(Default)]
+pub(crate) struct Stream {
+    pub queue: VecDeque<Work>,
+    /// What a capture under way has seen.
+    pub capture: Option<Vec<Launched>>,
+}
+
+pub(crate) struct Card {
+    pub machine: Machine,
+    pub modules: Vec<Module>,
+    /// Module and name.
+    pub functions: Vec<(usize, String)>,
+    pub streams: HashMap<u64, Stream>,
+    pub graphs: HashMap<u64, Vec<Launched>>,
+    /// The ticket that each event was last recorded with; 0: never.
+    pub events: HashMap<u64, u64>,
+    /// Tickets that are behind us.
+    reached: HashSet<u64>,
+    next: u64,
+    rng: ChaCha8Rng,
+    pub used: usize,
+    pub bytes: usize,
+    failed: bool,
+}
+
+/// A number from the environment.
+pub(crate) fn setting(name: &str, or: usize) -> usize {
+    std::env::var(name)
+        .ok()
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(or)
+}
+
+impl Card {
+    pub fn new() -> Self {
+        let seed = setting("FAKECUDA_SEED", 0) as u64;
+        Self {
+            machine: Machine::new(Options {
+                seed,
+                ..Options::default()
+            }),
+            modules: Vec::new(),
+            functions: Vec::new(),
+            streams: HashMap::new(),
+            graphs: HashMap::new(),
+            events: HashMap::new(),
+            reached: HashSet::from([0]),
+            next: 1,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            used: 0,
+            bytes: setting("FAKECUDA_BYTES", 1 << 30),
+            failed: false,
+        }
+    }
+
+    /// A handle, or a ticket, that nobody has yet.
+    pub fn fresh(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    pub fn status(&self) -> Code {
+        if self.failed { LAUNCH_FAILED } else { SUCCESS }
+    }
+
+    fn is_reached(&self, ticket: u64) -> bool {
+        self.reached.contains(&ticket)
+    }
+
+    /// Whether a stream's next piece of work may run.
+    fn may_run(&self, stream: &Stream) -> bool {
+        match stream.queue.front() {
+            None => false,
+            Some(&Work::Wait(ticket)) => self.is_reached(ticket),
+            Some(_) => true,
+        }
+    }
+
+    /// Runs work in any allowed order until `done`; pieces of streams that nobody waits for run or do not.
+    pub fn run_until(&mut self, done: impl Fn(&Self) -> bool) -> Code {
+        while !done(self) {
+            let mut ready: Vec<u64> = self
+                .streams
+                .iter()
+                .filter(|(_, stream)| self.may_run(stream))
+                .map(|(&id, _)| id)
+                .collect();
+            ready.sort_unstable();
+            if ready.is_empty() {
+                eprintln!("fakecuda: streams wait for events that nobody records");
+                self.failed = true;
+                break;
+            }
+            let id = ready[self.rng.random_range(0..ready.len())];
+            let work = self.streams.get_mut(&id).and_then(|stream| stream.queue.pop_front());
+            if let Some(work) = work {
+                self.perform(work);
+            }
+        }
+        self.status()
+    }
+
+    pub fn run_stream(&mut self, id: u64) -> Code {
+        self.run_until(|card| card.streams.get(&id).is_none_or(|stream| stream.queue.is_empty()))
+    }
+
+    pub fn run_all(&mut self) -> Code {
+        self.run_until(|card| card.streams.values().all(|stream| stream.queue.is_empty()))
+    }
+
+    pub fn run_to(&mut self, ticket: u64) -> Code {
+        self.run_until(|card| card.is_reached(ticket))
+    }
+
+    fn perform(&mut self, work: Work) {
+        // After a fault nothing runs, but whoever waits must come back.
+        let found = match work {
+            Work::Record(ticket) => {
+                self.reached.insert(ticket);
+                Ok(())
+            }
+            Work::Wait(_) => Ok(()),
+            _ if self.failed => Ok(()),
+            Work::Launch(launched) => {
+                let (module, name) = &self.functions[launched.function];
+                self.machine
+                    .launch(&self.modules[*module], name, launched.launch, &launched.args)
+                    .map(|_| ())
+            }
+            // SAFETY: the caller of cuMemcpyHtoDAsync keeps the memory until an event or a wait tells it that the copy is done.
+            Work::Copy(to, from, bytes) => self
+                .machine
+                .write(to, unsafe { std::slice::from_raw_parts(from as *const u8, bytes) }),
+            Work::Zero(to, bytes) => self.machine.write(to, &vec![0; bytes]),
+        };
+        self.note(found);
+    }
+
+    /// A finding ends all work.
+    pub fn note(&mut self, found: Result<(), tilelab_ptxsim::Finding>) {
+        if let Err(finding) = found {
+            eprintln!("fakecuda: {finding}");
+            self.failed = true;
+        }
+    }
+}
