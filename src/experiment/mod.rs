@@ -181,7 +181,7 @@ mod tests {
                 "{}",
                 entry.name
             );
-            assert!(std::ptr::eq(by_name(entry.name).unwrap(), entry));
+            assert_eq!(by_name(entry.name).unwrap().name, entry.name);
         }
         assert!(by_name("no-such").is_none());
     }
