@@ -80,7 +80,7 @@ export! {
     }
 
     fn cuDevicePrimaryCtxRetain(context: *mut *mut c_void, _device: c_int) -> Code {
-        *context = 1 as *mut c_void;
+        *context = std::ptr::without_provenance_mut(1);
         SUCCESS
     }
 

@@ -95,9 +95,9 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // A card that has failed is of no use here, and frees by itself. SAFETY: the address is ours; cuMemFree waits for the work
-        // that uses it.
+        // A card that has failed is of no use here, and frees by itself.
         if self.gpu.bind().is_ok() {
+            // SAFETY: the address is ours; cuMemFree waits for the work that uses it.
             let _ = unsafe { result::free_sync(self.address) };
         }
     }
