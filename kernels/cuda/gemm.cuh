@@ -39,10 +39,10 @@ struct Gemm {
 
 // The four kernels of one rung: n, t say whether A and B are transposed.
 #define GEMM_KERNELS(name, threads, body)                                                                              \
-    KERNEL(threads) name##_nn(GEMM_PARAMETERS) { body<false, false>(GEMM_ARGUMENTS); }                                 \
-    KERNEL(threads) name##_nt(GEMM_PARAMETERS) { body<false, true>(GEMM_ARGUMENTS); }                                  \
-    KERNEL(threads) name##_tn(GEMM_PARAMETERS) { body<true, false>(GEMM_ARGUMENTS); }                                  \
-    KERNEL(threads) name##_tt(GEMM_PARAMETERS) { body<true, true>(GEMM_ARGUMENTS); }
+    ONE_BLOCK(threads) name##_nn(GEMM_PARAMETERS) { body<false, false>(GEMM_ARGUMENTS); }                                 \
+    ONE_BLOCK(threads) name##_nt(GEMM_PARAMETERS) { body<false, true>(GEMM_ARGUMENTS); }                                  \
+    ONE_BLOCK(threads) name##_tn(GEMM_PARAMETERS) { body<true, false>(GEMM_ARGUMENTS); }                                  \
+    ONE_BLOCK(threads) name##_tt(GEMM_PARAMETERS) { body<true, true>(GEMM_ARGUMENTS); }
 
 // First row and column of this block's tile of C.
 struct Corner {

@@ -6,6 +6,8 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 
 #define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+// One block on an SM is enough: without it the assembler for sm_100 spills a product's registers to make room for more.
+#define ONE_BLOCK(threads) extern "C" __global__ void __launch_bounds__(threads, 1)
 #define EVERY_LANE 0xffffffffu
 
 // There is no header that has them.
