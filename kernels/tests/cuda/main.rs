@@ -6,4 +6,5 @@ mod columns;
 mod elementwise;
 mod gemm;
 mod rows;
+mod seeded;
 mod sim;

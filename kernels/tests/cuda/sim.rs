@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tilelab_kernels::cuda::{Arg, Call, Slice, ptx};
-use tilelab_ptxsim::{Launch, Machine, MmaModel, Module, Options, Plain, Stats};
+use tilelab_ptxsim::{Finding, Launch, Machine, MmaModel, Module, Options, Plain, Stats};
 
 pub struct Sim {
     pub machine: Machine,
@@ -61,6 +61,12 @@ impl Sim {
 
     /// Runs a call; whatever the interpreter finds fails the test.
     pub fn run(&mut self, call: &Call) -> Stats {
+        let done = self.try_run(module(call.kernel), call);
+        done.unwrap_or_else(|finding| panic!("{}: {finding}", call.kernel))
+    }
+
+    /// Runs a call with the kernel of this module.
+    pub fn try_run(&mut self, module: &Module, call: &Call) -> Result<Stats, Finding> {
         let args: Vec<tilelab_ptxsim::Arg> = call
             .args
             .iter()
@@ -71,8 +77,7 @@ impl Sim {
             })
             .collect();
         let launch = Launch::new([call.blocks, 1, 1], [call.threads, 1, 1]);
-        let done = self.machine.launch(module(call.kernel), call.kernel, launch, &args);
-        done.unwrap_or_else(|finding| panic!("{}: {finding}", call.kernel))
+        self.machine.launch(module, call.kernel, launch, &args)
     }
 }
 
