@@ -14,9 +14,10 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tilelab_ptxsim::{Arg, Launch, Module};
 
 use crate::card::{
-    Card, Code, INVALID_DEVICE, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, Launched, NOT_FOUND, OUT_OF_MEMORY,
-    SUCCESS, Stream, Work, setting,
+    Card, Code, HostCopy, INVALID_DEVICE, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, Launched, NOT_FOUND,
+    OUT_OF_MEMORY, OUT_OF_RESOURCES, SUCCESS, Stream, Work, forgotten, setting,
 };
+use crate::limits;
 
 fn card() -> MutexGuard<'static, Card> {
     static CARD: OnceLock<Mutex<Card>> = OnceLock::new();
@@ -59,8 +60,13 @@ export! {
     }
 
     fn cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, _device: c_int) -> Code {
-        let capability = setting("FAKECUDA_CAPABILITY", 86) as c_int;
+        let capability = limits::capability() as c_int;
         *value = match attribute {
+            // What a block may have: threads, shared memory, registers, shared memory when asked for.
+            1 => 1024,
+            8 => limits::SHARED_BYTES as c_int,
+            12 => limits::REGISTERS as c_int,
+            97 => limits::shared_bytes_opt_in() as c_int,
             // Clock, multiprocessors, clock of the memory, bus, cache.
             13 => 1_000_000,
             16 => 4,
@@ -103,7 +109,8 @@ export! {
             eprintln!("fakecuda: a module is loaded during a capture");
             return INVALID_VALUE;
         }
-        match Module::parse(&text) {
+        let parsed = Module::parse(&text).map_err(|error| error.to_string());
+        match parsed.and_then(limits::within_static_shared) {
             Ok(parsed) => {
                 card.modules.push(parsed);
                 *module = card.modules.len() as *mut c_void;
@@ -134,6 +141,20 @@ export! {
         SUCCESS
     }
 
+    fn cuFuncSetAttribute(function: *mut c_void, attribute: c_int, value: c_int) -> Code {
+        let mut card = card();
+        let Some(index) = (function as usize).checked_sub(1).filter(|&index| index < card.functions.len()) else {
+            return INVALID_HANDLE;
+        };
+        let (module, name) = &card.functions[index];
+        let fixed = card.modules[*module].kernel(name).map_or(0, |kernel| kernel.shared_bytes);
+        // 8: CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, the one attribute known here.
+        let bytes = usize::try_from(value).ok().filter(|bytes| fixed + bytes <= limits::shared_bytes_opt_in());
+        let (8, Some(bytes)) = (attribute, bytes) else { return INVALID_VALUE };
+        card.opt_in.insert(index, bytes);
+        SUCCESS
+    }
+
     fn cuModuleUnload(_module: *mut c_void) -> Code { SUCCESS }
 
     fn cuMemAlloc_v2(address: *mut u64, bytes: usize) -> Code {
@@ -156,18 +177,11 @@ export! {
     }
 
     fn cuMemHostAlloc(data: *mut *mut c_void, bytes: usize, _flags: c_uint) -> Code {
-        // Its size lies in front of it.
-        let mut words = vec![0u64; bytes.div_ceil(8) + 2].into_boxed_slice();
-        words[0] = words.len() as u64;
-        *data = Box::into_raw(words).cast::<u64>().add(2).cast();
+        *data = card().pin(bytes).cast();
         SUCCESS
     }
 
-    fn cuMemFreeHost(data: *mut c_void) -> Code {
-        let begin = data.cast::<u64>().sub(2);
-        drop(Box::from_raw(std::ptr::slice_from_raw_parts_mut(begin, *begin as usize)));
-        SUCCESS
-    }
+    fn cuMemFreeHost(data: *mut c_void) -> Code { card().unpin(data as usize) }
 
     // Neither waits for streams that do not wait for the default one.
     fn cuMemcpyHtoD_v2(to: u64, from: *const c_void, bytes: usize) -> Code {
@@ -185,7 +199,7 @@ export! {
     }
 
     fn cuMemcpyHtoDAsync_v2(to: u64, from: *const c_void, bytes: usize, stream: *mut c_void) -> Code {
-        enqueue(stream, Work::Copy(to, from as usize, bytes))
+        enqueue(stream, Work::Copy(HostCopy::new(to, std::slice::from_raw_parts(from.cast(), bytes))))
     }
 
     fn cuMemsetD8Async(to: u64, value: u8, bytes: usize, stream: *mut c_void) -> Code {
@@ -218,6 +232,7 @@ export! {
     }
 
     fn cuStreamWaitEvent(stream: *mut c_void, event: *mut c_void, _flags: c_uint) -> Code {
+        if forgotten("cuStreamWaitEvent") { return SUCCESS; }
         let ticket = card().events.get(&(event as u64)).copied().unwrap_or(0);
         enqueue(stream, Work::Wait(ticket))
     }
@@ -259,6 +274,7 @@ export! {
     }
 
     fn cuEventSynchronize(event: *mut c_void) -> Code {
+        if forgotten("cuEventSynchronize") { return SUCCESS; }
         let mut card = card();
         let ticket = card.events.get(&(event as u64)).copied().unwrap_or(0);
         card.run_to(ticket)
@@ -295,18 +311,13 @@ export! {
             };
             let (module, name) = &card.functions[index];
             let Some(kernel) = card.modules[*module].kernel(name) else { return NOT_FOUND };
-            let threads = u64::from(block_x) * u64::from(block_y) * u64::from(block_z);
-            let most = if kernel.max_threads == 0 { 1024 } else { u64::from(kernel.max_threads) };
-            let empty = threads == 0 || grid_x == 0 || grid_y == 0 || grid_z == 0;
-            let wide = grid_x > i32::MAX as u32 || grid_y > 65_535 || grid_z > 65_535;
-            let shared = kernel.shared_bytes + shared_bytes as usize;
-            // 48 KiB without the opt-in; a block's registers must fit a multiprocessor's 65,536.
-            if empty || wide || threads > most || shared > 49_152 || threads * u64::from(kernel.live_registers) > 65_536 {
-                return INVALID_VALUE;
+            let launch = Launch::new([grid_x, grid_y, grid_z], [block_x, block_y, block_z]).shared(shared_bytes);
+            if let Some((code, why)) = limits::refusal(kernel, &launch, card.opt_in.get(&index).copied().unwrap_or(0)) {
+                eprintln!("fakecuda: {name} is refused: {why}");
+                return code;
             }
             let arg = |(i, bytes): (usize, usize)| Arg(std::slice::from_raw_parts((*params.add(i)).cast::<u8>(), bytes).to_vec());
             let args = kernel.params.iter().map(|param| param.bytes).enumerate().map(arg).collect();
-            let launch = Launch::new([grid_x, grid_y, grid_z], [block_x, block_y, block_z]).shared(shared_bytes);
             Launched { function: index, launch, args }
         };
         enqueue(stream, Work::Launch(launched))
@@ -348,6 +359,7 @@ export! {
             OUT_OF_MEMORY => c"CUDA_ERROR_OUT_OF_MEMORY",
             INVALID_PTX => c"CUDA_ERROR_INVALID_PTX",
             INVALID_HANDLE => c"CUDA_ERROR_INVALID_HANDLE",
+            OUT_OF_RESOURCES => c"CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES",
             _ => c"CUDA_ERROR_LAUNCH_FAILED",
         }
         .as_ptr();

@@ -1,6 +1,7 @@
 //! The card: memory, modules, streams and what waits in them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hasher};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -15,6 +16,7 @@ pub(crate) const INVALID_DEVICE: Code = 101;
 pub(crate) const INVALID_PTX: Code = 218;
 pub(crate) const INVALID_HANDLE: Code = 400;
 pub(crate) const NOT_FOUND: Code = 500;
+pub(crate) const OUT_OF_RESOURCES: Code = 701;
 pub(crate) const LAUNCH_FAILED: Code = 719;
 
 /// A launch with the values of its arguments at the time of the call.
@@ -25,11 +27,50 @@ pub(crate) struct Launched {
     pub args: Vec<Arg>,
 }
 
+/// A copy from the host, which reads the host's memory when its turn comes.
+pub(crate) struct HostCopy {
+    to: u64,
+    /// An address of the host.
+    from: usize,
+    bytes: usize,
+    /// What lay there when the copy was asked for: until it is done, nobody may write there.
+    seen: u64,
+}
+
+impl HostCopy {
+    pub fn new(to: u64, from: &[u8]) -> Self {
+        Self {
+            to,
+            from: from.as_ptr() as usize,
+            bytes: from.len(),
+            seen: digest(from),
+        }
+    }
+
+    fn perform(&self, machine: &mut Machine) -> Result<(), String> {
+        // SAFETY: the caller of cuMemcpyHtoDAsync keeps the memory until an event or a wait tells it that the copy is done; memory pinned
+        // by us is kept while copies wait (`Card::unpin`).
+        let data = unsafe { std::slice::from_raw_parts(self.from as *const u8, self.bytes) };
+        if digest(data) != self.seen {
+            let (bytes, to) = (self.bytes, self.to);
+            return Err(format!(
+                "the host wrote memory from which a copy of {bytes} bytes to {to:#x} was still to be made"
+            ));
+        }
+        machine.write(self.to, data).map_err(|finding| finding.to_string())
+    }
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
 /// What waits in a stream.
 pub(crate) enum Work {
     Launch(Launched),
-    /// To, from (an address of the host), bytes.
-    Copy(u64, usize, usize),
+    Copy(HostCopy),
     Zero(u64, usize),
     /// The event reaches this ticket.
     Record(u64),
@@ -49,6 +90,10 @@ pub(crate) struct Card {
     pub modules: Vec<Module>,
     /// Module and name.
     pub functions: Vec<(usize, String)>,
+    /// Dynamic shared memory that functions have asked for.
+    pub opt_in: HashMap<usize, usize>,
+    /// Pinned memory by its address.
+    pinned: HashMap<usize, Box<[u64]>>,
     pub streams: HashMap<u64, Stream>,
     pub graphs: HashMap<u64, Vec<Launched>>,
     /// The ticket that each event was last recorded with; 0: never.
@@ -70,6 +115,11 @@ pub(crate) fn setting(name: &str, or: usize) -> usize {
         .unwrap_or(or)
 }
 
+/// Whether the host shall be one that forgot this call: it succeeds and does nothing.
+pub(crate) fn forgotten(call: &str) -> bool {
+    std::env::var("FAKECUDA_FORGET").is_ok_and(|forgotten| forgotten == call)
+}
+
 impl Card {
     pub fn new() -> Self {
         let seed = setting("FAKECUDA_SEED", 0) as u64;
@@ -80,6 +130,8 @@ impl Card {
             }),
             modules: Vec::new(),
             functions: Vec::new(),
+            opt_in: HashMap::new(),
+            pinned: HashMap::new(),
             streams: HashMap::new(),
             graphs: HashMap::new(),
             events: HashMap::new(),
@@ -126,8 +178,7 @@ impl Card {
                 .collect();
             ready.sort_unstable();
             if ready.is_empty() {
-                eprintln!("fakecuda: streams wait for events that nobody records");
-                self.failed = true;
+                self.fail("streams wait for events that nobody records");
                 break;
             }
             let id = ready[self.rng.random_range(0..ready.len())];
@@ -151,9 +202,30 @@ impl Card {
         self.run_until(|card| card.is_reached(ticket))
     }
 
+    /// Memory of the host, of no particular value.
+    pub fn pin(&mut self, bytes: usize) -> *mut u64 {
+        let mut words = vec![0xa5a5_a5a5_a5a5_a5a5u64; bytes.div_ceil(8).max(1)].into_boxed_slice();
+        let data = words.as_mut_ptr();
+        self.pinned.insert(data as usize, words);
+        data
+    }
+
+    /// Gives pinned memory back; a copy that still waits for it is a finding.
+    pub fn unpin(&mut self, data: usize) -> Code {
+        let Some(words) = self.pinned.remove(&data) else {
+            return INVALID_VALUE;
+        };
+        let range = data..data + 8 * words.len();
+        let mut works = self.streams.values().flat_map(|stream| &stream.queue);
+        if works.any(|work| matches!(work, Work::Copy(copy) if range.contains(&copy.from))) {
+            self.fail("the host freed memory from which a copy was still to be made");
+        }
+        self.status()
+    }
+
     fn perform(&mut self, work: Work) {
         // After a fault nothing runs, but whoever waits must come back.
-        let found = match work {
+        let done = match work {
             Work::Record(ticket) => {
                 self.reached.insert(ticket);
                 Ok(())
@@ -165,21 +237,29 @@ impl Card {
                 self.machine
                     .launch(&self.modules[*module], name, launched.launch, &launched.args)
                     .map(|_| ())
+                    .map_err(|finding| finding.to_string())
             }
-            // SAFETY: the caller of cuMemcpyHtoDAsync keeps the memory until an event or a wait tells it that the copy is done.
-            Work::Copy(to, from, bytes) => self
-                .machine
-                .write(to, unsafe { std::slice::from_raw_parts(from as *const u8, bytes) }),
-            Work::Zero(to, bytes) => self.machine.write(to, &vec![0; bytes]),
+            Work::Copy(copy) => copy.perform(&mut self.machine),
+            Work::Zero(to, bytes) => {
+                let done = self.machine.write(to, &vec![0; bytes]);
+                done.map_err(|finding| finding.to_string())
+            }
         };
-        self.note(found);
+        if let Err(what) = done {
+            self.fail(&what);
+        }
+    }
+
+    /// Ends all work.
+    fn fail(&mut self, what: &str) {
+        eprintln!("fakecuda: {what}");
+        self.failed = true;
     }
 
     /// A finding ends all work.
     pub fn note(&mut self, found: Result<(), tilelab_ptxsim::Finding>) {
         if let Err(finding) = found {
-            eprintln!("fakecuda: {finding}");
-            self.failed = true;
+            self.fail(&finding.to_string());
         }
     }
 }

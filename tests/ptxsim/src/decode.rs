@@ -11,6 +11,7 @@ use std::collections::HashMap;
 
 use crate::ParseError;
 use crate::flow;
+use crate::live;
 use crate::module::{Kernel, Param, Placed, Variable};
 use crate::op::{Address, Condition, Fixed, Instruction, Op, Predicate, Slot, Space};
 use crate::opcode::Opcode;
@@ -104,7 +105,7 @@ pub(crate) fn kernel(
         shared_bytes,
         local_bytes,
         max_threads: 0,
-        live_registers: 0,
+        live_registers: live::registers(&body.statements, &code, body.slots as usize),
         shared,
         dynamic_shared_at,
         code,

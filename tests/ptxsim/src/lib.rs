@@ -48,6 +48,7 @@ mod finding;
 pub mod float;
 mod flow;
 mod lex;
+mod live;
 mod machine;
 mod memory;
 mod mma;

@@ -49,7 +49,7 @@ pub struct Kernel {
     pub local_bytes: usize,
     /// `.maxntid` or `.reqntid`: the most threads of a block, 0 where nothing is said.
     pub max_threads: u32,
-    /// The most 32-bit registers that are live at once: a lower estimate of what the assembler will take.
+    /// The most 32-bit registers that are live at once: an estimate of what the assembler will take.
     pub live_registers: u32,
     pub(crate) shared: Vec<Placed>,
     pub(crate) dynamic_shared_at: usize,
