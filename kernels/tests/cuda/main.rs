@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod columns;
+mod counts;
 mod elementwise;
 mod gemm;
 mod rows;

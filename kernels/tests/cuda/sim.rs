@@ -65,8 +65,19 @@ impl Sim {
         done.unwrap_or_else(|finding| panic!("{}: {finding}", call.kernel))
     }
 
+    /// Runs some of a call's blocks.
+    pub fn run_blocks(&mut self, call: &Call, blocks: &[u32]) -> Stats {
+        let places = blocks.iter().map(|&x| [x, 0, 0]).collect();
+        let done = self.launch(module(call.kernel), call, |launch| launch.sampled(places));
+        done.unwrap_or_else(|finding| panic!("{}: {finding}", call.kernel))
+    }
+
     /// Runs a call with the kernel of this module.
     pub fn try_run(&mut self, module: &Module, call: &Call) -> Result<Stats, Finding> {
+        self.launch(module, call, |launch| launch)
+    }
+
+    fn launch(&mut self, module: &Module, call: &Call, with: impl FnOnce(Launch) -> Launch) -> Result<Stats, Finding> {
         let args: Vec<tilelab_ptxsim::Arg> = call
             .args
             .iter()
@@ -76,7 +87,7 @@ impl Sim {
                 Arg::F32(x) => x.into(),
             })
             .collect();
-        let launch = Launch::new([call.blocks, 1, 1], [call.threads, 1, 1]);
+        let launch = with(Launch::new([call.blocks, 1, 1], [call.threads, 1, 1]));
         self.machine.launch(module, call.kernel, launch, &args)
     }
 }

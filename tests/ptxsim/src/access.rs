@@ -11,6 +11,7 @@ use crate::warp::Warp;
 /// Addresses of the lanes that take part, for the counts.
 pub(crate) struct Addresses {
     values: [u64; 32],
+    lanes: [u8; 32],
     count: usize,
 }
 
@@ -18,11 +19,13 @@ impl Addresses {
     pub fn of(base: &Lanes, offset: i64, lanes: u32) -> Self {
         let mut found = Self {
             values: [0; 32],
+            lanes: [0; 32],
             count: 0,
         };
         for (lane, &address) in base.iter().enumerate() {
             if lanes >> lane & 1 == 1 {
                 found.values[found.count] = address.wrapping_add_signed(offset);
+                found.lanes[found.count] = lane as u8;
                 found.count += 1;
             }
         }
@@ -31,6 +34,11 @@ impl Addresses {
 
     pub fn all(&self) -> &[u64] {
         &self.values[..self.count]
+    }
+
+    /// The lanes of [`Addresses::all`], ascending.
+    pub fn lanes(&self) -> &[u8] {
+        &self.lanes[..self.count]
     }
 }
 
@@ -60,7 +68,7 @@ impl Warp {
         let Some(&first) = addresses.all().first() else { return };
         match resolve(address.space, first).0 {
             Space::Global => block.stats.global(addresses.all(), bytes, load),
-            Space::Shared => block.stats.shared(addresses.all(), bytes),
+            Space::Shared => block.stats.shared(addresses.all(), addresses.lanes(), bytes),
             _ => {}
         }
     }

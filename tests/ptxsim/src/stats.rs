@@ -85,15 +85,19 @@ impl Stats {
         self.uncoalesced += (touched > ideal + 1) as u64;
     }
 
-    /// Counts a request to shared memory. Of 8 bytes per lane half a warp is served at a time, of 16 a quarter.
-    pub(crate) fn shared(&mut self, addresses: &[u64], bytes: usize) {
+    /// Counts a request to shared memory by the lanes `lanes`. Of 8 bytes per lane half a warp is served at a time, of 16 a quarter:
+    /// lanes 0 to 7, 8 to 15 and so on, whichever of them take part.
+    pub(crate) fn shared(&mut self, addresses: &[u64], lanes: &[u8], bytes: usize) {
         if addresses.is_empty() {
             return;
         }
         self.shared_requests += 1;
-        let lanes = 128 / bytes.max(4);
+        let at_once = 128 / bytes.max(4);
         let (mut passes, mut least) = (0, 0);
-        for group in addresses.chunks(lanes) {
+        let mut begin = 0;
+        for group in lanes.chunk_by(|&a, &b| a as usize / at_once == b as usize / at_once) {
+            let group = &addresses[begin..begin + group.len()];
+            begin += group.len();
             let mut words = [0u64; 32];
             let mut count = 0;
             for &address in group {
