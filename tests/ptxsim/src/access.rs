@@ -89,11 +89,9 @@ impl Warp {
             for (slot, part) in transfer.slots.iter().zip(data.chunks_exact(bytes)) {
                 let Some(slot) = slot else { continue };
                 let value = value_of(part);
-                let value = if transfer.signed {
-                    low(signed(value, bytes as u32 * 8) as u64, 32.max(bytes as u32 * 8))
-                } else {
-                    value
-                };
+                let value = transfer
+                    .extend_to
+                    .map_or(value, |width| low(signed(value, bytes as u32 * 8) as u64, width));
                 self.registers[*slot as usize][lane] = value;
             }
         }

@@ -98,13 +98,12 @@ impl Warp {
         }
     }
 
-    /// Ends the copies of all groups but the last `groups`.
-    pub(crate) fn wait(&mut self, block: &mut Block<'_>, groups: u64, lanes: u32) -> Result<(), Fault> {
+    /// Ends the copies of all groups but the last `groups`; without a number also those that no commit has closed.
+    pub(crate) fn wait(&mut self, block: &mut Block<'_>, groups: Option<u64>, lanes: u32) -> Result<(), Fault> {
         let copies = std::mem::take(&mut self.copies);
         for copy in copies {
-            // wait_all (0 groups) also ends those that no commit has closed.
             let open = self.groups[copy.lane];
-            let ends = groups == 0 && copy.group == open || copy.group + groups < open;
+            let ends = groups.is_none_or(|groups| copy.group + groups < open);
             if lanes >> copy.lane & 1 == 0 || !ends {
                 self.copies.push(copy);
                 continue;

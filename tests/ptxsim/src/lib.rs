@@ -38,6 +38,7 @@
 //! ```
 
 mod access;
+mod approximate;
 mod block;
 mod body;
 mod clocks;

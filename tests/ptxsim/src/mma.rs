@@ -32,12 +32,41 @@ impl MmaModel {
     /// c + sum of the products.
     fn accumulate(self, c: f32, products: &[f64], at_once: usize) -> f32 {
         match self {
-            // f64 sums of at most 17 terms: exact but for terms that lie 29 bits apart, whose order here is fixed.
-            MmaModel::Exact => F32.round(products.iter().sum::<f64>() + c as f64, 0.0, Rounding::Nearest) as f32,
+            MmaModel::Exact => {
+                let (sum, below) = exact_sum(products.iter().copied().chain([c as f64]));
+                F32.round(sum, below, Rounding::Nearest) as f32
+            }
             MmaModel::Sequential => products.iter().fold(c, |sum, &product| (sum as f64 + product) as f32),
             MmaModel::Truncating => products.chunks(at_once).fold(c, truncated),
         }
     }
+}
+
+/// The sum of terms in f64, and the sign of what it leaves out: partial sums that do not overlap hold it exactly (J. R. Shewchuk, "Adaptive
+/// precision floating-point arithmetic", 1997).
+fn exact_sum(terms: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+    let plain: f64 = terms.clone().sum();
+    if !plain.is_finite() {
+        return (plain, 0.0);
+    }
+    let mut partials: Vec<f64> = Vec::new();
+    for mut x in terms {
+        let mut kept = Vec::new();
+        for y in partials {
+            let high = x + y;
+            let part = high - x;
+            let low = (x - (high - part)) + (y - part);
+            if low != 0.0 {
+                kept.push(low);
+            }
+            x = high;
+        }
+        if x != 0.0 || kept.is_empty() {
+            kept.push(x);
+        }
+        partials = kept;
+    }
+    (partials.pop().unwrap_or(0.0), partials.pop().unwrap_or(0.0))
 }
 
 /// The terms cut to 24 bits below the greatest exponent, their sum cut to f32.

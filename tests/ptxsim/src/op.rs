@@ -1,5 +1,7 @@
 //! The decoded form of an instruction: operands are slots, arithmetic is a function over 32 lanes.
 
+use crate::approximate::Approximation;
+
 /// One register for all lanes of a warp. Narrower values lie in the low bits, the rest is zero.
 pub(crate) type Lanes = [u64; 32];
 
@@ -20,8 +22,6 @@ pub(crate) type Unary = Box<dyn Fn(&Lanes) -> Lanes + Send + Sync>;
 pub(crate) type Binary = Box<dyn Fn(&Lanes, &Lanes) -> Lanes + Send + Sync>;
 pub(crate) type Ternary = Box<dyn Fn(&Lanes, &Lanes, &Lanes) -> Lanes + Send + Sync>;
 pub(crate) type Compare = Box<dyn Fn(&Lanes, &Lanes) -> u32 + Send + Sync>;
-/// The exact value of an approximation and whether it was rounded; the machine then errs by up to an ulp.
-pub(crate) type Approximation = fn(f32) -> f64;
 
 /// What a slot holds from the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,8 +89,8 @@ pub(crate) struct Transfer {
     pub count: u8,
     /// Bytes of one value.
     pub bytes: u8,
-    /// Loads extend the sign.
-    pub signed: bool,
+    /// Loads extend the sign to so many bits.
+    pub extend_to: Option<u32>,
     pub strength: Strength,
 }
 
@@ -243,8 +243,9 @@ pub(crate) enum Op {
         d: Slot,
         a: Slot,
     },
-    /// x / y with up to two ulps of error.
+    /// x / y with up to two ulps of error; `full`: over the whole range.
     DivideNearly {
+        full: bool,
         ftz: bool,
         d: Slot,
         a: Slot,
@@ -295,8 +296,8 @@ pub(crate) enum Op {
     Atomic(Atomic),
     AsyncCopy(AsyncCopy),
     AsyncCommit,
-    /// Waits until at most so many groups of the thread are under way.
-    AsyncWait(u64),
+    /// Waits until at most so many committed groups of the thread are under way; for all copies, committed or not.
+    AsyncWait(Option<u64>),
     LoadMatrix {
         address: Address,
         d: Vec<Slot>,

@@ -1,10 +1,11 @@
 //! A warp: its registers, the stack of its parted lanes, and the loop that executes it.
 
+use crate::approximate::{divided, near};
 use crate::block::Block;
 use crate::copies::Copy;
 use crate::decode::integer::insert;
 use crate::finding::{Fault, Kind};
-use crate::float::{F32, Rounding, canonical, flushed};
+use crate::float::{canonical, flushed};
 use crate::flow::END;
 use crate::op::{Condition, Fixed, Join, Lanes, Op, Slot};
 use crate::ty::low;
@@ -298,18 +299,21 @@ impl Warp {
                 let seed = block.seed;
                 let values = self.get(*a).map(|bits| {
                     let x = f32::from_bits(bits as u32);
-                    nearly(f(if *ftz { flushed(x) } else { x }), *ftz, seed, bits)
+                    let x = if *ftz { flushed(x) } else { x };
+                    let exact = (f.f)(x);
+                    near(exact, (f.error)(f64::from(x), exact), *ftz, seed, bits)
                 });
                 self.put(*d, lanes, &values);
             }
-            Op::DivideNearly { ftz, d, a, b } => {
+            Op::DivideNearly { full, ftz, d, a, b } => {
                 let (a, b, seed) = (self.get(*a), self.get(*b), block.seed);
                 let read = |bits: u64| {
                     let x = f32::from_bits(bits as u32);
                     (if *ftz { flushed(x) } else { x }) as f64
                 };
                 let values = std::array::from_fn(|lane| {
-                    nearly(read(a[lane]) / read(b[lane]), *ftz, seed, a[lane] ^ b[lane] << 32)
+                    let (exact, error) = divided(read(a[lane]), read(b[lane]), *full);
+                    near(exact, error, *ftz, seed, a[lane] ^ b[lane] << 32)
                 });
                 self.put(*d, lanes, &values);
             }
@@ -393,17 +397,4 @@ fn joined(join: Join, a: u32, b: u32) -> u32 {
 fn fused(a: &Lanes, b: &Lanes, c: &Lanes) -> Lanes {
     let x = |bits: u64| f32::from_bits(bits as u32);
     std::array::from_fn(|lane| canonical(x(a[lane]).mul_add(x(b[lane]), x(c[lane]))))
-}
-
-/// An f32 near the exact value: one of its two neighbours, chosen by the seed, as the manual allows approximations to
-/// err. What is exact stays so.
-fn nearly(exact: f64, ftz: bool, seed: u64, key: u64) -> u64 {
-    let hash = (key ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62;
-    let rounding = match hash {
-        0 => Rounding::Down,
-        1 => Rounding::Up,
-        _ => Rounding::Nearest,
-    };
-    let value = F32.round(exact, 0.0, rounding) as f32;
-    canonical(if ftz { flushed(value) } else { value })
 }

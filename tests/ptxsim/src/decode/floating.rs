@@ -2,6 +2,7 @@
 
 use super::Decoder;
 use crate::ParseError;
+use crate::approximate;
 use crate::float::{self, Rounding, canonical, flushed, from_bf16, from_f16};
 use crate::op::{Op, binary, ternary, unary};
 use crate::opcode::Opcode;
@@ -96,10 +97,15 @@ impl Decoder {
             "div" if rounding.is_some() => self.two(opcode, operands, two, move |a, b| {
                 wrap.output(float::quotient(wrap.input(a), wrap.input(b), r))
             }),
-            "div" if opcode.take("approx") || opcode.take("full") => {
+            "div" => {
+                let full = opcode.take("full");
+                if !full && !opcode.take("approx") {
+                    return Err(opcode.unsupported());
+                }
                 let a = self.source(opcode, operands.get(1), one)?;
                 let b = self.source(opcode, operands.get(2), one)?;
                 Ok(Op::DivideNearly {
+                    full,
                     ftz: wrap.ftz,
                     d: self.target(opcode, operands.first())?,
                     a,
@@ -113,16 +119,7 @@ impl Decoder {
                 wrap.output(float::root(wrap.input(a), r))
             }),
             "rcp" | "sqrt" | "rsqrt" | "ex2" | "lg2" | "sin" | "cos" | "tanh" if opcode.take("approx") => {
-                let f: fn(f32) -> f64 = match opcode.name.as_str() {
-                    "rcp" => |x| 1.0 / x as f64,
-                    "sqrt" => |x| (x as f64).sqrt(),
-                    "rsqrt" => |x| 1.0 / (x as f64).sqrt(),
-                    "ex2" => |x| (x as f64).exp2(),
-                    "lg2" => |x| (x as f64).log2(),
-                    "sin" => |x| (x as f64).sin(),
-                    "cos" => |x| (x as f64).cos(),
-                    _ => |x| (x as f64).tanh(),
-                };
+                let f = approximate::named(&name).ok_or_else(|| opcode.unsupported())?;
                 let a = self.source(opcode, operands.get(1), one)?;
                 Ok(Op::Approximate {
                     f,

@@ -63,16 +63,13 @@ impl Decoder {
         };
         let bytes = ty.bytes() as u8;
         // A register wider than the type is filled by its sign.
-        let signed = ty.is_signed() && !store;
-        if signed && Self::width(parts.first()) > 32 && bytes < 4 {
-            return Err(opcode.unsupported());
-        }
+        let extend_to = (ty.is_signed() && !store).then(|| Self::width(parts.first()));
         let transfer = Transfer {
             address,
             slots,
             count: count as u8,
             bytes,
-            signed,
+            extend_to,
             strength,
         };
         if store && matches!(space, Space::Param | Space::Constant) {
@@ -134,13 +131,13 @@ impl Decoder {
             return Ok(Op::AsyncCommit);
         }
         if opcode.take("wait_all") {
-            return Ok(Op::AsyncWait(0));
+            return Ok(Op::AsyncWait(None));
         }
         if opcode.take("wait_group") {
             let Some(Operand::Integer(groups)) = operands.first() else {
                 return Err(opcode.unsupported());
             };
-            return Ok(Op::AsyncWait(*groups));
+            return Ok(Op::AsyncWait(Some(*groups)));
         }
         let around = opcode
             .choose(&[("ca", false), ("cg", true)])
@@ -182,7 +179,8 @@ impl Decoder {
             .choose(&[("x1", 1), ("x2", 2), ("x4", 4)])
             .ok_or_else(|| opcode.unsupported())?;
         let transposed = opcode.take("trans");
-        let _ = opcode.take("shared") || opcode.take("shared::cta");
+        let shared = opcode.take("shared") || opcode.take("shared::cta");
+        let space = if shared { Space::Shared } else { Space::Generic };
         let parts = match operands.first() {
             Some(Operand::Vector(parts)) => &parts[..],
             Some(one) => std::slice::from_ref(one),
@@ -195,7 +193,7 @@ impl Decoder {
             .iter()
             .map(|part| self.target(opcode, Some(part)))
             .collect::<Result<_, _>>()?;
-        let address: Address = self.address(opcode, operands.get(1), Space::Shared)?;
+        let address: Address = self.address(opcode, operands.get(1), space)?;
         Ok(Op::LoadMatrix { address, d, transposed })
     }
 }
