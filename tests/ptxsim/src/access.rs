@@ -141,7 +141,7 @@ impl Warp {
             _ => {
                 let accessor = crate::shadow::Accessor {
                     clocks: &block.clocks,
-                    learned: &block.learned,
+                    learned: &block.learned[self.index],
                     prefix: crate::shadow::prefix(block.launch_number, block.number),
                     warp: self.index as u32,
                     lane: lane as u32,
@@ -227,7 +227,7 @@ impl Warp {
             _ => {
                 let accessor = crate::shadow::Accessor {
                     clocks: &block.clocks,
-                    learned: &block.learned,
+                    learned: &block.learned[self.index],
                     prefix: crate::shadow::prefix(block.launch_number, block.number),
                     warp: self.index as u32,
                     lane: lane as u32,

@@ -25,6 +25,17 @@ pub(crate) const BARRIERS: usize = 16;
 /// What fences and atomics told of other blocks: address of the atomic -> who published what.
 pub(crate) type Published = HashMap<u64, Vec<(u64, Vec<u32>)>>;
 
+/// What is known of other blocks: block -> counts of its warps.
+pub(crate) type Learned = HashMap<u64, Vec<u32>>;
+
+fn learn(learned: &mut Learned, block: u64, counts: &[u32]) {
+    let known = learned.entry(block).or_insert_with(|| vec![0; counts.len()]);
+    known
+        .iter_mut()
+        .zip(counts)
+        .for_each(|(known, &count)| *known = (*known).max(count));
+}
+
 /// Who has arrived at a barrier.
 #[derive(Clone, Default)]
 pub(crate) struct Meeting {
@@ -53,8 +64,8 @@ pub(crate) struct Block<'a> {
     pub seed: u64,
     pub shared: Shared,
     pub clocks: Clocks,
-    /// What this block learned of others.
-    pub learned: HashMap<u64, Vec<u32>>,
+    /// By warp: what it learned of other blocks.
+    pub learned: Vec<Learned>,
     /// What each warp's last fence covers.
     pub fenced: Vec<Option<Vec<u32>>>,
     pub place: [u32; 3],
@@ -74,7 +85,7 @@ impl Block<'_> {
     pub fn accessor(&self, warp: usize, lane: usize, strong: bool) -> Accessor<'_> {
         Accessor {
             clocks: &self.clocks,
-            learned: &self.learned,
+            learned: &self.learned[warp],
             prefix: prefix(self.launch_number, self.number),
             warp: warp as u32,
             lane: lane as u32,
@@ -82,21 +93,20 @@ impl Block<'_> {
         }
     }
 
-    /// What the warp knows now can be published by its next atomic.
-    pub fn fence(&mut self, warp: usize) {
+    /// What the warp has done and knows until now can be published by its next atomics, and nothing that it does from now on.
+    pub fn fence(&mut self, warp: usize) -> Result<(), Fault> {
         self.fenced[warp] = Some(self.clocks.snapshot(warp));
+        self.clocks.advance(warp);
+        if self.clocks.greatest() >= MAX_CLOCK {
+            return Err(Fault::new(Kind::Endless, "more fences than the race shadow can count"));
+        }
+        Ok(())
     }
 
-    /// An atomic on `address` in global memory: learns what others published there, publishes what a fence covered.
+    /// An atomic on `address` in global memory: its warp learns what others published there, and publishes what a fence covered.
     pub fn synchronise(&mut self, warp: usize, address: u64) {
-        if let Some(published) = self.published.get(&address) {
-            for (block, counts) in published {
-                let known = self.learned.entry(*block).or_insert_with(|| vec![0; counts.len()]);
-                known
-                    .iter_mut()
-                    .zip(counts)
-                    .for_each(|(known, &count)| *known = (*known).max(count));
-            }
+        for (block, counts) in self.published.get(&address).into_iter().flatten() {
+            learn(&mut self.learned[warp], *block, counts);
         }
         if let Some(counts) = self.fenced[warp].clone() {
             self.published.entry(address).or_default().push((self.number, counts));
@@ -108,7 +118,7 @@ impl Block<'_> {
         (self.place, self.number) = (place, number);
         self.shared.renew();
         self.clocks = Clocks::new(warps.len());
-        self.learned.clear();
+        self.learned.iter_mut().for_each(Learned::clear);
         self.fenced.fill(None);
         self.meetings
             .iter_mut()
@@ -218,6 +228,7 @@ impl Block<'_> {
         }
         let meeting = std::mem::take(&mut self.meetings[barrier]);
         self.clocks.meet_warps(&meeting.arrived, &meeting.waiting);
+        self.share_learned(&meeting);
         if self.clocks.greatest() >= MAX_CLOCK {
             let fault = Fault::new(Kind::Endless, "more barriers than the race shadow can count");
             return Err(self.finding(meeting.arrived[0], Some(meeting.line), fault));
@@ -229,6 +240,22 @@ impl Block<'_> {
             warp.finish_barrier(self.kernel, meeting.held, meeting.failed);
         }
         Ok(())
+    }
+
+    /// Warps that waited at a barrier know what those that arrived had learned.
+    fn share_learned(&mut self, meeting: &Meeting) {
+        let mut all = Learned::new();
+        for &warp in &meeting.arrived {
+            for (&block, counts) in &self.learned[warp] {
+                learn(&mut all, block, counts);
+            }
+        }
+        if !all.is_empty() {
+            meeting
+                .waiting
+                .iter()
+                .for_each(|&warp| self.learned[warp] = all.clone());
+        }
     }
 
     fn finding(&self, warp: usize, line: Option<u32>, fault: Fault) -> Finding {

@@ -45,6 +45,11 @@ impl Clocks {
         self.now[warp] += 1;
     }
 
+    /// What the warp does from now on is told apart from what it has done.
+    pub fn advance(&mut self, warp: usize) {
+        self.now[warp] += 1;
+    }
+
     /// The warps `arrived` have reached a barrier; those in `waiting` go on knowing what all of them did.
     pub fn meet_warps(&mut self, arrived: &[usize], waiting: &[usize]) {
         let warps = self.now.len();

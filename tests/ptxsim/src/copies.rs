@@ -20,6 +20,8 @@ pub(crate) struct Copy {
     from: u64,
     bytes: usize,
     read: usize,
+    /// What lay at its source when it was issued: it may not change before the wait.
+    seen: [u8; 16],
 }
 
 impl Warp {
@@ -69,8 +71,8 @@ impl Warp {
         aligned(target, bytes)?;
         if read > 0 {
             aligned(from, bytes)?;
-            block.memory.page(from, read, false)?;
         }
+        let seen = self.source(block, lane, from, bytes, read)?;
         let to = block.shared.place(target, bytes, false, false)?;
         if block.checks.races {
             let mut cells = std::mem::take(&mut block.shared.cells);
@@ -88,6 +90,7 @@ impl Warp {
             from,
             bytes,
             read,
+            seen,
         });
         Ok(())
     }
@@ -113,19 +116,33 @@ impl Warp {
         Ok(())
     }
 
-    fn end_copy(&mut self, block: &mut Block<'_>, copy: Copy) -> Result<(), Fault> {
+    /// The bytes that a copy reads; the rest is zero.
+    fn source(
+        &self,
+        block: &mut Block<'_>,
+        lane: usize,
+        from: u64,
+        bytes: usize,
+        read: usize,
+    ) -> Result<[u8; 16], Fault> {
         let mut data = [0u8; 16];
         // A read may have any size up to that of the copy: byte by byte it is always aligned.
-        for (byte, value) in data[..copy.read].iter_mut().enumerate() {
-            let from = copy.from + byte as u64;
-            self.read(
-                block,
-                Space::Global,
-                from,
-                std::slice::from_mut(value),
-                copy.lane,
-                Strength::Weak,
-            )?;
+        let at_once = if read == bytes { bytes } else { 1 };
+        for (part, values) in data[..read].chunks_mut(at_once).enumerate() {
+            let from = from + (part * at_once) as u64;
+            self.read(block, Space::Global, from, values, lane, Strength::Weak)?;
+        }
+        Ok(data)
+    }
+
+    fn end_copy(&mut self, block: &mut Block<'_>, copy: Copy) -> Result<(), Fault> {
+        let data = self.source(block, copy.lane, copy.from, copy.bytes, copy.read)?;
+        if data != copy.seen {
+            let detail = format!(
+                "{} bytes at {:#x} changed while an asynchronous copy read them",
+                copy.read, copy.from
+            );
+            return Err(Fault::new(Kind::CopyInFlight, detail));
         }
         let (from, to) = (copy.to, copy.to + copy.bytes);
         block.shared.bytes[from..to].copy_from_slice(&data[..copy.bytes]);

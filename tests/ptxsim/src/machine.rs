@@ -271,7 +271,7 @@ impl Machine {
             seed: self.options.seed,
             shared: Shared::new(found, launch.shared_bytes as usize),
             clocks: Clocks::new(warp_count),
-            learned: HashMap::new(),
+            learned: vec![HashMap::new(); warp_count],
             fenced: vec![None; warp_count],
             place: [0; 3],
             number: 0,

@@ -40,7 +40,7 @@ impl Cells {
 /// Who accesses memory.
 pub(crate) struct Accessor<'a> {
     pub clocks: &'a Clocks,
-    /// What this block learned from others by fences and atomics: block -> counts of its warps.
+    /// What this warp learned of other blocks by fences and atomics: block -> counts of its warps.
     pub learned: &'a HashMap<u64, Vec<u32>>,
     /// Launch and block, at their place in a cell.
     pub prefix: u64,

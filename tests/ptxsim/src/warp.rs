@@ -376,7 +376,7 @@ impl Warp {
             Op::AsyncWait(groups) => self.wait(block, *groups, lanes)?,
             Op::LoadMatrix { address, d, transposed } => self.load_matrix(block, address, d, *transposed, lanes)?,
             Op::Mma(mma) => self.mma(block, mma, lanes)?,
-            Op::Fence => block.fence(self.index),
+            Op::Fence => block.fence(self.index)?,
             Op::Trap => return Err(Fault::new(Kind::Trap, "the kernel executed trap")),
             Op::Nothing | Op::Branch { .. } | Op::BranchIndexed { .. } | Op::Exit => {}
             collective => self.collective(block, collective, lanes, line)?,

@@ -159,6 +159,11 @@ fn asynchronous_copies() {
         fails(&copy("", second).replace("%d, [%r3]", "%d, [%r3+8]")),
         Kind::CopyInFlight
     );
+    // Its source may not change under way.
+    assert_eq!(
+        fails(&copy("", &format!("st.global.b64 [%in], 5;\n{wait}"))),
+        Kind::CopyInFlight
+    );
     assert_eq!(fails(&copy("", wait).replace("[%in]", "[%in+4]")), Kind::Misaligned);
     assert_eq!(fails(&copy("", wait).replace("[%in]", "[%in+8]")), Kind::OutOfBounds);
 }
@@ -189,12 +194,12 @@ fn matrices_of_16_bits() {
         let (row, column) = (lane / 4, lane % 4 * 2);
         assert_eq!(
             plain[lane as usize],
-            8 * row + column | (8 * row + column + 1) << 16,
+            (8 * row + column) | ((8 * row + column + 1) << 16),
             "lane {lane}"
         );
         assert_eq!(
             turned[lane as usize],
-            8 * column + row | (8 * (column + 1) + row) << 16,
+            (8 * column + row) | ((8 * (column + 1) + row) << 16),
             "lane {lane}"
         );
     }

@@ -106,6 +106,19 @@ fn the_last_block_reads_what_all_have_published() {
     // The array holds 7 everywhere: the last of four blocks sees 10.
     assert_eq!(kind(&count.replace("{fence}", "membar.gl;"), 4, 1), None);
     assert_eq!(kind(&count.replace("{fence}", ""), 4, 1), Some(Kind::Race));
+    // What comes after the fence is not published.
+    let late = count.replacen(
+        "st.global.b32 [%x2], %r2;\n{fence}",
+        "{fence}\nst.global.b32 [%x2], %r2;",
+        1,
+    );
+    assert_eq!(kind(&late.replace("{fence}", "membar.gl;"), 4, 1), Some(Kind::Race));
+    // What one warp learned another knows of behind a barrier.
+    let two_warps = "mul.wide.u32 %x2, %r2, 4;\nadd.s64 %x2, %x1, %x2;\nsetp.ne.u32 %p, %r1, 0;\n@%p bra $wait;
+        st.global.b32 [%x2], %r2;\nmembar.gl;\natom.global.add.u32 %r3, [%x1+1024], 1;\nst.shared.b32 [room], %r3;\n$wait:\nbar.sync 0;
+        setp.ne.u32 %q, %r1, 32;\n@%q bra $past;\nld.shared.b32 %r3, [room];\nsetp.ne.u32 %p, %r3, 8;\n@%p bra $past;
+        ld.global.b32 %r4, [%x1];\nld.global.b32 %r5, [%x1+4];\n$past:";
+    assert_eq!(kind(two_warps, 2, 64), None);
 }
 
 fn stats(body: &str) -> Stats {
