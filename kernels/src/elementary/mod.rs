@@ -2,7 +2,7 @@
 //!
 //! | function | method | file |
 //! |---|---|---|
-//! | `exp`, `exp_negative`, `exp_nonpositive`, `exp_of_product`, `exp_minus_one`, `reduce_roughly` | x = n ln 2 + r, then a minimax polynomial in r | `exp.rs` |
+//! | `exp`, `exp_negative`, `exp_nonpositive`, `exp_of_product`, `exp_minus_one`, `exp_roughly`, `exp_scaled` | x = n ln 2 + r, then a minimax polynomial in r | `exp.rs` |
 //! | `log`, `log_one_plus` | x = 2^n (1 + f), then a minimax polynomial (f32) or rational form (f64) in f | `log.rs` |
 //! | `tanh`, `sigmoid` | quotients with exp; near 0 a polynomial | `tanh.rs` |
 //! | `erf`, `gelu` in both forms, their derivatives | exp times a rational function | `normal.rs` |
@@ -15,7 +15,8 @@ mod log;
 mod normal;
 mod tanh;
 
-pub(crate) use exp::{exp, exp_minus_one, exp_negative, exp_nonpositive, exp_of_product, reduce_roughly};
+pub(crate) use exp::{exp, exp_minus_one, exp_negative, exp_nonpositive, exp_of_product};
+use exp::{exp_roughly, exp_scaled};
 pub(crate) use log::{log, log_one_plus};
 pub(crate) use normal::{erf, gelu, gelu_derivative, gelu_tanh, gelu_tanh_derivative};
 pub(crate) use tanh::{sigmoid, tanh, times_sigmoid};
@@ -46,6 +47,20 @@ pub trait Elementary: Sized + 'static {
     const EXP_INFINITE: Self;
     /// At it the exponent n is that of no normal number any more (-127 or -1023): [`Arithmetic::pow2`] gives 0.
     const EXP_FLUSHED: Self;
+    /// Steps of a reduction by [`Arithmetic::power`] from 2^n to 2^(n+1).
+    const STEPS: Self;
+    /// STEPS / ln 2.
+    const STEPS_LOG2_E: Self;
+    /// ln 2 / STEPS in two parts, negated; few enough bits in the first that n times it is exact.
+    const MINUS_STEP: [Self; 2];
+    /// c2, c3, ... of exp(r) = 1 + r + c2 r^2 + ... on |r| <= ln 2 / (2 STEPS).
+    const STEP_EXP: &'static [Self];
+    /// log2 of [`Elementary::SIGMOID_SCALE`], times STEPS.
+    const SIGMOID_SHIFT: Self;
+    /// A power of two by which exp(x) is finite wherever 1 / exp(x) is not 0.
+    const SIGMOID_SCALE: Self;
+    /// -x from which on sigmoid(x) is 1 beyond doubt, and from which on it is 0.
+    const MINUS_SIGMOID_ENDS: [Self; 2];
     /// c2, c3, ... of exp(r) = 1 + r + c2 r^2 + c3 r^3 + ... on |r| <= ln 2 / 2.
     const EXP: &'static [Self];
     /// Smallest normal number.
@@ -91,6 +106,13 @@ impl Elementary for f32 {
     const EXP_ZERO: f32 = -104.0;
     const EXP_INFINITE: f32 = 89.0;
     const EXP_FLUSHED: f32 = -88.0;
+    const STEPS: f32 = 4.0;
+    const STEPS_LOG2_E: f32 = 4.0 * Self::LOG2_E;
+    const MINUS_STEP: [f32; 2] = [-0.173_278_81, -7.986_546e-6]; // 12 bits: 0x1.62ep-3
+    const STEP_EXP: &'static [f32] = exp::STEP_F32;
+    const SIGMOID_SHIFT: f32 = -64.0 * Self::STEPS;
+    const SIGMOID_SCALE: f32 = 5.421_010_9e-20; // 2^-64
+    const MINUS_SIGMOID_ENDS: [f32; 2] = [-40.0, 105.0];
     const EXP: &'static [f32] = exp::COEFFICIENTS_F32;
     const SMALLEST_NORMAL: f32 = f32::MIN_POSITIVE;
     const RAISE: f32 = 16777216.0;
@@ -122,6 +144,13 @@ impl Elementary for f64 {
     const EXP_ZERO: f64 = -745.2;
     const EXP_INFINITE: f64 = 709.9;
     const EXP_FLUSHED: f64 = -709.2;
+    const STEPS: f64 = 1.0;
+    const STEPS_LOG2_E: f64 = Self::LOG2_E;
+    const MINUS_STEP: [f64; 2] = [Self::MINUS_LN2_HIGH, Self::MINUS_LN2_LOW];
+    const STEP_EXP: &'static [f64] = exp::COEFFICIENTS_F64;
+    const SIGMOID_SHIFT: f64 = -512.0;
+    const SIGMOID_SCALE: f64 = 7.458_340_731_200_207e-155; // 2^-512
+    const MINUS_SIGMOID_ENDS: [f64; 2] = [-40.0, 746.0];
     const EXP: &'static [f64] = exp::COEFFICIENTS_F64;
     const SMALLEST_NORMAL: f64 = f64::MIN_POSITIVE;
     const RAISE: f64 = 18014398509481984.0;

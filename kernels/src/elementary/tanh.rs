@@ -10,7 +10,7 @@
 //!
 //! Reference: N. Beebe, *The Mathematical-Function Computation Handbook*, 2017, ch. 12.
 
-use super::{exp_negative, reduce_roughly};
+use super::{exp_negative, exp_roughly, exp_scaled, polynomial};
 use crate::Float;
 use crate::simd::Arithmetic;
 
@@ -30,29 +30,19 @@ pub(super) const NEAR_F64: &[f64] = &[
     -2.058969563010083e-05,
 ];
 
-/// tanh(x). Both sides go through one chain of FMAs, on coefficients and variables chosen lane by lane: a choice is cheaper than an FMA.
+/// tanh(x).
 #[inline(always)]
 pub(crate) fn tanh<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> S::V {
-    const { assert!(T::TANH.len() == T::EXP.len()) };
-    let (zero, one, two) = (s.splat(T::ZERO), s.splat(T::ONE), s.splat(T::from_f64(2.0)));
+    let (one, two) = (s.splat(T::ONE), s.splat(T::from_f64(2.0)));
     let square = s.mul(x, x);
+    let near = s.mul_add(s.mul(square, x), polynomial(s, square, T::TANH), x);
     // min gives its second operand where one is NaN.
     let magnitude = s.abs(x);
-    let near = s.gt(s.splat(T::from_f64(0.55)), magnitude);
     let bounded = s.min(s.splat(T::TANH_ONE), magnitude);
-    let (r, power) = reduce_roughly(s, s.add(bounded, bounded));
-    // near: ((p(x^2) x^2) x) + x; far: exp(r) = (p(r) r + 1) r + 1.
-    let v = s.select(near, square, r);
-    let mut i = T::EXP.len() - 1;
-    let mut p = s.select(near, s.splat(T::TANH[i]), s.splat(T::EXP[i]));
-    while i > 0 {
-        i -= 1;
-        p = s.mul_add(p, v, s.select(near, s.splat(T::TANH[i]), s.splat(T::EXP[i])));
-    }
-    let p = s.mul_add(p, v, s.select(near, zero, one));
-    let p = s.mul_add(p, s.select(near, x, r), s.select(near, x, one));
-    let far = s.sub(one, s.div(two, s.mul_add(p, power, one)));
-    s.copysign(s.select(near, p, far), x)
+    let (q, power) = exp_roughly(s, s.add(bounded, bounded));
+    let far = s.sub(one, s.div(two, s.mul_add(power, q, s.add(power, one))));
+    // The sign is that of -0.0 too.
+    s.copysign(s.select(s.gt(s.splat(T::from_f64(0.55)), magnitude), near, far), x)
 }
 
 /// (x > 0, exp(-|x|)).
@@ -62,11 +52,16 @@ fn halves<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> (S::M, S::V) {
     (s.gt(x, zero), exp_negative(s, s.sub(zero, s.abs(x))))
 }
 
-/// 1 / (1 + exp(-x)).
+/// 1 / (1 + exp(-x)) = c / (c + c exp(-x)), c being SIGMOID_SCALE: c exp(-x) is finite, and the quotient alone rounds to a denormal number.
 #[inline(always)]
 pub(crate) fn sigmoid<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> S::V {
-    let (positive, e) = halves(s, x);
-    over_one_plus(s, s.select(positive, s.splat(T::ONE), e), e)
+    let [least, most] = T::MINUS_SIGMOID_ENDS;
+    // max and min give their second operand where one is NaN.
+    let minus = s.max(s.splat(least), s.sub(s.splat(T::ZERO), x));
+    let (q, p) = exp_scaled(s, s.min(s.splat(most), minus));
+    let c = s.splat(T::SIGMOID_SCALE);
+    // c + p + p q, the largest last: p q is small beside either.
+    s.div(c, s.add(s.mul_add(p, q, s.min(p, c)), s.max(p, c)))
 }
 
 /// x sigmoid(z).
