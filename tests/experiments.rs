@@ -143,7 +143,7 @@ fn bad_input_is_one_line() {
         ),
         (&["experiment", "run"], "NAME"),
         (&["experiment", "run", "activations", "--quick", "--full"], "--full"),
-        (&["experiment", "run", "activations", "--device", "cuda:0"], "cuda:0"),
+        (&["experiment", "run", "activations", "--device", "cuda:99"], "cuda:99"),
         (
             &["experiment", "run", "mlp-from-scratch", "--full"],
             "--full needs the whole Fashion-MNIST",

@@ -290,11 +290,12 @@ fn names_of_devices() {
     for name in ["", "gpu", "cuda", "cuda:", "cuda:x", "CPU"] {
         assert!(name.parse::<Device>().is_err(), "{name}");
     }
-    let Err(error) = Device::Cuda(0).open(&[], &[], Threads::one()) else {
-        panic!("no CUDA here")
+    let Err(error) = Device::Cuda(99).open(&[], &[], Threads::one()) else {
+        panic!("no machine has a hundred cards")
     };
-    assert_eq!(
-        error.to_string(),
-        "cuda:0: no CUDA backend in this version; use --device cpu"
+    let error = error.to_string();
+    assert!(
+        error.starts_with("cuda:99: ") && error.ends_with("; --device cpu works without one"),
+        "{error}"
     );
 }

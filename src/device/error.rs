@@ -16,7 +16,16 @@ pub enum DeviceError {
     /// A CUDA device was asked for from a build without the feature `cuda`.
     #[error("{0}: this build has no CUDA backend; use --device cpu, or build with the feature `cuda`")]
     NoCuda(Device),
-    /// A CUDA device that is not there, or failed.
+    /// A CUDA device that is not there.
+    #[cfg(feature = "cuda")]
+    #[error("{device}: {error}; --device cpu works without one")]
+    Open {
+        /// Asked for.
+        device: Device,
+        /// Why it can't be had.
+        error: tilelab_kernels::cuda::CudaError,
+    },
+    /// A CUDA device that failed.
     #[cfg(feature = "cuda")]
     #[error(transparent)]
     Cuda(#[from] tilelab_kernels::cuda::CudaError),

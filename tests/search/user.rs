@@ -249,7 +249,7 @@ fn bad_input_is_one_line_and_exit_code_2() {
         (&["--sampler", "grid", "--hidden-layers", "1..9"], &["grid", "cells"]),
         (&["--study", "torn"], &["torn line 1", "--study"]),
         (&["--study", "data"], &["data", "no file"]),
-        (&["--device", "cuda:0"], &["cuda:0", "--device cpu"]),
+        (&["--device", "cuda:99"], &["cuda:99", "--device cpu"]),
         (&["--data", "no/such"], &["no/such", "--data"]),
         (&["--trials", "0"], &["--trials", "at least 1"]),
         (&["--timeout", "-1"], &["--timeout", "above 0"]),

@@ -181,7 +181,7 @@ pub fn probe() -> Probe {
             least_width_bits: Fact::known(50, "20.0 GB/s measured, at the 3200 MT/s given"),
             notes: vec![],
         },
-        gpu: unknown("this version has no CUDA backend"),
+        gpu: unknown("no CUDA driver found"),
         clock_ghz: Fact::known(3.7, "a chain of additions"),
         grade: Grade {
             grade: "fair".to_owned(),

@@ -80,7 +80,10 @@ impl Block {
 impl<'a> Cuda<'a> {
     /// A session without programs on card `ordinal`.
     pub(super) fn open(ordinal: u32, sets: &[Set<'a>]) -> Result<Self, DeviceError> {
-        let gpu = Gpu::open(ordinal)?;
+        let gpu = Gpu::open(ordinal).map_err(|error| DeviceError::Open {
+            device: Device::Cuda(ordinal),
+            error,
+        })?;
         let sets = rows::place(&gpu, sets)?;
         Ok(Self {
             graphs: HashMap::new(),
