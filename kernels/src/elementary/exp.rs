@@ -18,7 +18,7 @@
 //! References: 1. W. J. Cody, W. Waite, *Software Manual for the Elementary Functions*, 1980, ch. 6.
 //! 2. J.-M. Muller, *Elementary Functions*, 3rd ed., 2016, ch. 11.
 
-use super::polynomial;
+use super::{polynomial, polynomial_by_pairs};
 use crate::Float;
 use crate::simd::Arithmetic;
 
@@ -92,7 +92,8 @@ fn exp_bounded<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> S::V {
 #[inline(always)]
 fn grown<T: Float, S: Arithmetic<T>>(s: S, r: S::V, biased: S::V) -> (S::V, S::V) {
     let (power, rest) = s.power(biased);
-    let q = s.mul_add(polynomial(s, r, T::STEP_EXP), s.mul(r, r), s.add(r, rest));
+    let square = s.mul(r, r);
+    let q = s.mul_add(polynomial_by_pairs(s, r, square, T::STEP_EXP), square, s.add(r, rest));
     (q, power)
 }
 
@@ -113,14 +114,48 @@ pub(crate) fn exp_scaled<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> (S::V, S:
     grown(s, r, biased)
 }
 
-/// (q, p) with exp(x) = (1 + q) p for x from 0 to 60, or NaN. ln 2 is taken in one piece: n of it are wrong by n 2^-29 (f64: n 2^-55),
-/// which is little beside the 1 / (exp(x) + 1) that this is for, for n of any size.
+/// ((exp(x) - 1) / 2, (exp(x) + 1) / 2) for x from 0 to 60, or NaN. ln 2 is taken in one piece: n of it are wrong by n 2^-29 (f64: n
+/// 2^-55), which is nothing for small n, and little beside the 1 / (exp(x) + 1) that this is for where n is large.
 #[inline(always)]
-pub(crate) fn exp_roughly<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> (S::V, S::V) {
-    let biased = s.mul_add(x, s.splat(T::STEPS_LOG2_E), s.splat(T::SHIFT));
+pub(crate) fn half_exp_and_one<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> (S::V, S::V) {
+    let shift = s.splat(T::from_f64(T::SHIFT.to_f64() - 1.0));
+    let biased = s.mul_add(x, s.splat(T::LOG2_E), shift);
+    let n = s.sub(biased, shift);
+    let r = s.mul_add(n, s.splat(T::from_f64(-std::f64::consts::LN_2)), x);
+    let square = s.mul(r, r);
+    let q = s.mul_add(polynomial_by_pairs(s, r, square, T::EXP), square, r);
+    // 2^(n - 1), exactly; q p is added last, so that nothing cancels near 0.
+    let power = s.pow2(biased);
+    let half = s.splat(T::HALF);
+    (
+        s.mul_add(power, q, s.sub(power, half)),
+        s.mul_add(power, q, s.add(power, half)),
+    )
+}
+
+/// (q, p) with exp(-a b - low) = (1 + q) p, for a b up to where the result is infinite (p is then) and down to EXP_FLUSHED, or NaN. The
+/// product is not rounded, and `low` (of a few ulp of it) is what the caller knows beyond it. p is rounded.
+#[inline(always)]
+pub(crate) fn exp_of_minus_product<T: Float, S: Arithmetic<T>>(s: S, a: S::V, b: S::V, low: S::V) -> (S::V, S::V) {
+    let z = s.mul(a, b);
+    let biased = s.mul_add(z, s.splat(T::from_f64(-T::STEPS_LOG2_E.to_f64())), s.splat(T::SHIFT));
     let n = s.sub(biased, s.splat(T::SHIFT));
-    let step = T::from_f64(-std::f64::consts::LN_2 / T::STEPS.to_f64());
-    grown(s, s.mul_add(n, s.splat(step), x), biased)
+    // What the product lacks of a b, exactly, and all other small parts.
+    let small = s.fused_mul_add(a, b, s.sub(s.splat(T::ZERO), z));
+    let small = s.add(
+        s.mul_add(n, s.splat(T::from_f64(-T::MINUS_STEP[1].to_f64())), small),
+        low,
+    );
+    let r = s.sub(
+        s.mul_add(n, s.splat(T::MINUS_STEP[0]), s.sub(s.splat(T::ZERO), z)),
+        small,
+    );
+    let (power, _) = s.power(biased);
+    let square = s.mul(r, r);
+    (
+        s.mul_add(polynomial_by_pairs(s, r, square, T::STEP_EXP), square, r),
+        power,
+    )
 }
 
 /// exp(x) for x <= 0, with every result below 2^-126.5 (f64: 2^-1022.5) flushed to 0: the terms of a softmax, relative to its
