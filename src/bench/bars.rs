@@ -395,6 +395,10 @@ mod tests {
         fn read(&mut self) -> Reading {
             Reading::default()
         }
+
+        fn spent_ns(&mut self, _: u32) -> Option<u64> {
+            None
+        }
     }
 
     /// These shapes, all in one run, each contestant doing `gflops` of them.

@@ -10,6 +10,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use super::Trouble;
+use crate::measure::Contestant;
+
 const SCRIPT: &str = include_str!("../../benches/frameworks/frameworks.py");
 
 /// Names that the script takes.
@@ -54,6 +57,24 @@ impl Frameworks {
         let found = self.found.iter().map(|framework| framework.borrow().version.clone());
         found.chain(self.missing.iter().cloned()).collect()
     }
+}
+
+/// A case that a framework has opened as `id`, as a contestant.
+pub fn contestant<'a>(
+    framework: &'a RefCell<Framework>,
+    id: u64,
+    error_over_bound: f64,
+    trouble: &'a Trouble,
+) -> Contestant<'a> {
+    let (name, process) = (framework.borrow().name, framework.borrow().child.id());
+    let mut last_ns = 1;
+    Contestant::elsewhere(name, process, error_over_bound, move |calls| {
+        match framework.borrow_mut().run(id, calls) {
+            Ok(ns) => last_ns = ns,
+            Err(error) => *trouble.borrow_mut() = Some(error),
+        }
+        last_ns
+    })
 }
 
 /// One framework in its own process, which ends when this is dropped.
@@ -145,7 +166,7 @@ impl Framework {
     ///
     /// # Errors
     /// As [`Framework::ask`].
-    pub fn run(&mut self, case: u64, calls: u64) -> Result<u64, String> {
+    fn run(&mut self, case: u64, calls: u64) -> Result<u64, String> {
         let answer = self.ask(&json!({"run": case, "calls": calls}))?;
         answer["ns"]
             .as_u64()

@@ -13,11 +13,15 @@ pub mod search;
 pub mod train_step;
 pub mod trainings;
 
+use std::cell::RefCell;
 use std::hint::black_box;
 
 use tilelab_kernels::{Context, Float};
 
 use crate::measure::Machine;
+
+/// What went wrong while contestants ran: a contest has no other way to tell.
+pub type Trouble = RefCell<Option<String>>;
 
 /// Steps of the FMA-peak loop in one probe: a few hundred microseconds on any recent core.
 const PROBE_STEPS: usize = 100_000;

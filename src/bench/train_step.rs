@@ -10,7 +10,7 @@ mod promised;
 mod rounds;
 mod scratch;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
 pub use self::epoch::{Parts, WholeEpoch};
 pub use self::overhead::{Overhead, STEP_OUTSIDE};
@@ -23,7 +23,8 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tilelab_kernels::{Activation, Threads};
 
-use super::frameworks::Framework;
+use super::Trouble;
+use super::frameworks::{self, Framework};
 use crate::device::{Batch, Device, DeviceError, ProgramId, Session, Set};
 use crate::measure::{Contestant, Lineup};
 use crate::mlp::{Loss, Model, Optimizer};
@@ -255,9 +256,6 @@ impl<'a> Ours<'a> {
     }
 }
 
-/// What went wrong while contestants ran: a contest has no other way to tell.
-pub type Trouble = RefCell<Option<String>>;
-
 /// Who takes part beside `cpu` and `baseline`.
 #[derive(Clone, Copy)]
 pub struct Players<'a> {
@@ -315,14 +313,7 @@ pub fn lineup<'a>(
                 .map_err(|error| format!("{}: {error}", framework.name()))?;
             (id, error_over_bound(&losses, &wanted))
         };
-        let last = Cell::new(1);
-        contestants.push(Contestant::elsewhere(framework.borrow().name(), error, move |calls| {
-            match framework.borrow_mut().run(id, calls) {
-                Ok(ns) => last.set(ns),
-                Err(error) => *trouble.borrow_mut() = Some(error),
-            }
-            last.get()
-        }));
+        contestants.push(frameworks::contestant(framework, id, error, trouble));
     }
     let work = case.flops().map_err(|error| error.to_string())?;
     Ok(Lineup {

@@ -5,8 +5,8 @@
 //!        `-- read the environment before and after, judge the round by it and by the probes on either side
 //! ```
 //!
-//! A round that was disturbed from outside is dropped and redone: the hypervisor stole time, another process took our
-//! CPU, or a probe beside it fell below its floor ([`PEAK_FLOOR`], [`CACHE_FLOOR`]) of the best that the run has seen. A round is **never**
+//! A round that was disturbed from outside is dropped and redone: the hypervisor stole time, another process took the
+//! contestant's CPU, or a probe beside it fell below its floor ([`PEAK_FLOOR`], [`CACHE_FLOOR`]) of the best that the run has seen. A round is **never**
 //! dropped for its own time, and every sample, dropped or not, stays in the record.
 
 use std::time::{Duration, Instant};
@@ -49,6 +49,8 @@ struct Probes {
 pub struct Contestant<'a> {
     name: String,
     error_over_bound: f64,
+    /// Where it works, if not here.
+    process: Option<u32>,
     /// The time that it took as the contestant itself measured it, ns, if it does.
     run: Box<dyn FnMut(u64) -> Option<u64> + 'a>,
 }
@@ -60,6 +62,7 @@ impl<'a> Contestant<'a> {
         Self {
             name: name.into(),
             error_over_bound,
+            process: None,
             run: Box::new(move |calls| {
                 run(calls);
                 None
@@ -67,12 +70,18 @@ impl<'a> Contestant<'a> {
         }
     }
 
-    /// One who works in another process: `run(calls)` gives the time that the calls took there, ns, so that the way there and back
+    /// One who works in another `process`: `run(calls)` gives the time that the calls took there, ns, so that the way there and back
     /// is charged to nobody.
-    pub fn elsewhere(name: impl Into<String>, error_over_bound: f64, mut run: impl FnMut(u64) -> u64 + 'a) -> Self {
+    pub fn elsewhere(
+        name: impl Into<String>,
+        process: u32,
+        error_over_bound: f64,
+        mut run: impl FnMut(u64) -> u64 + 'a,
+    ) -> Self {
         Self {
             name: name.into(),
             error_over_bound,
+            process: Some(process),
             run: Box::new(move |calls| Some(run(calls))),
         }
     }

@@ -101,7 +101,7 @@ macro_rules! avx2 {
         sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident, transpose $transpose:ident, sum $sum:path, sums $sums:ident,
         and $and:ident, or $or:ident, andnot $andnot:ident, movemask $movemask:ident, first_lane $first_lane:ident,
         bits $bits:ident, mantissa $mantissa:literal, bias $bias:literal, shl $shl:ident, shr $shr:ident, addi $addi:ident, subi $subi:ident,
-        splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident
+        splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident, power $power:path
     ) => {
         impl Arithmetic<$t> for Avx2 {
             type V = $vector;
@@ -196,6 +196,10 @@ macro_rules! avx2 {
                     let rest = $subi($shl::<$mantissa>(bits), half);
                     $mul($mul(a, $from_int($addi(half, one))), $from_int($addi(rest, one)))
                 }
+            }
+            #[inline(always)]
+            fn power(self, biased: $vector) -> ($vector, $vector) {
+                $power(self, biased)
             }
             #[inline(always)]
             fn frexp(self, a: $vector) -> ($vector, $vector) {
@@ -379,6 +383,29 @@ pub(super) fn sums_of_4_f64(s: Avx2, a: [__m256d; 8]) -> [f64; 8] {
     sums
 }
 
+/// A table of four in each half.
+static QUARTERS: [[f32; 4]; 2] = [super::QUARTERS; 2];
+static QUARTER_RESTS: [[f32; 4]; 2] = [super::QUARTER_RESTS; 2];
+
+/// 2^(n/4): the lowest two bits of each lane look it up.
+#[inline(always)]
+fn quarters(_: Avx2, biased: __m256) -> (__m256, __m256) {
+    // SAFETY: the token proves the features; the tables have eight numbers.
+    unsafe {
+        let bits = _mm256_castps_si256(biased);
+        let mantissa = _mm256_permutevar_ps(_mm256_loadu_ps(QUARTERS.as_ptr().cast()), bits);
+        let rest = _mm256_permutevar_ps(_mm256_loadu_ps(QUARTER_RESTS.as_ptr().cast()), bits);
+        let power = _mm256_add_epi32(_mm256_slli_epi32::<21>(bits), _mm256_castps_si256(mantissa));
+        (_mm256_castsi256_ps(power), rest)
+    }
+}
+
+/// 2^n, exactly.
+#[inline(always)]
+fn whole(s: Avx2, biased: __m256d) -> (__m256d, __m256d) {
+    (Arithmetic::<f64>::pow2(s, biased), Arithmetic::<f64>::splat(s, 0.0))
+}
+
 avx2!(
     f32, 8, __m256, FIRST_32, splat _mm256_set1_ps, zero _mm256_setzero_ps, load _mm256_loadu_ps, store _mm256_storeu_ps,
     stream _mm256_stream_ps, maskload _mm256_maskload_ps, maskstore _mm256_maskstore_ps, to_int _mm256_castps_si256, from_int _mm256_castsi256_ps,
@@ -386,7 +413,7 @@ avx2!(
     sqrt _mm256_sqrt_ps, round _mm256_round_ps, cmp _mm256_cmp_ps, blend _mm256_blendv_ps, transpose transpose_8x8, sum sum_8_f32, sums sums_of_8_f32,
     and _mm256_and_ps, or _mm256_or_ps, andnot _mm256_andnot_ps, movemask _mm256_movemask_ps, first_lane _mm256_cvtss_f32,
     bits i32, mantissa 23, bias 127.0, shl _mm256_slli_epi32, shr _mm256_srli_epi32, addi _mm256_add_epi32, subi _mm256_sub_epi32,
-    splati _mm256_set1_epi32, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 eight_bytes
+    splati _mm256_set1_epi32, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 eight_bytes, power quarters
 );
 avx2!(
     f64, 4, __m256d, FIRST_64, splat _mm256_set1_pd, zero _mm256_setzero_pd, load _mm256_loadu_pd, store _mm256_storeu_pd,
@@ -395,5 +422,5 @@ avx2!(
     sqrt _mm256_sqrt_pd, round _mm256_round_pd, cmp _mm256_cmp_pd, blend _mm256_blendv_pd, transpose transpose_4x4, sum sum_4_f64, sums sums_of_4_f64,
     and _mm256_and_pd, or _mm256_or_pd, andnot _mm256_andnot_pd, movemask _mm256_movemask_pd, first_lane _mm256_cvtsd_f64,
     bits i64, mantissa 52, bias 1023.0, shl _mm256_slli_epi64, shr _mm256_srli_epi64, addi _mm256_add_epi64, subi _mm256_sub_epi64,
-    splati _mm256_set1_epi64x, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 four_bytes
+    splati _mm256_set1_epi64x, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 four_bytes, power whole
 );

@@ -103,7 +103,7 @@ macro_rules! avx512 {
         transpose $transpose:ident, sum $sum:path, sums $sums:ident,
         and $and:ident, or $or:ident, andnot $andnot:ident, first_lane $first_lane:ident, scalef $scalef:ident, to_int $to_int:ident, from_int $from_int:ident,
         bits $bits:ident, mantissa $mantissa:literal, bias $bias:literal, shl $shl:ident, shr $shr:ident, addi $addi:ident,
-        splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident
+        splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident, power $power:path
     ) => {
         impl Arithmetic<$t> for Avx512 {
             type V = $vector;
@@ -192,6 +192,10 @@ macro_rules! avx512 {
             fn ldexp(self, a: $vector, n: $vector, _biased: $vector) -> $vector {
                 // SAFETY: as in splat.
                 unsafe { $scalef(a, n) }
+            }
+            #[inline(always)]
+            fn power(self, biased: $vector) -> ($vector, $vector) {
+                $power(self, biased)
             }
             #[inline(always)]
             fn frexp(self, a: $vector) -> ($vector, $vector) {
@@ -392,6 +396,26 @@ fn sums_of_8_f64(_: Avx512, a: [__m512d; 8]) -> [f64; 8] {
     }
 }
 
+/// 2^(n/4): the lowest two bits of each lane look it up.
+#[inline(always)]
+fn quarters(_: Avx512, biased: __m512) -> (__m512, __m512) {
+    let ([a, b, c, d], [e, f, g, h]) = (super::QUARTERS, super::QUARTER_RESTS);
+    // SAFETY: the token proves the features.
+    unsafe {
+        let bits = _mm512_castps_si512(biased);
+        let mantissa = _mm512_permutevar_ps(_mm512_setr4_ps(a, b, c, d), bits);
+        let rest = _mm512_permutevar_ps(_mm512_setr4_ps(e, f, g, h), bits);
+        let power = _mm512_add_epi32(_mm512_slli_epi32::<21>(bits), _mm512_castps_si512(mantissa));
+        (_mm512_castsi512_ps(power), rest)
+    }
+}
+
+/// 2^n, exactly.
+#[inline(always)]
+fn whole(s: Avx512, biased: __m512d) -> (__m512d, __m512d) {
+    (Arithmetic::<f64>::pow2(s, biased), Arithmetic::<f64>::splat(s, 0.0))
+}
+
 avx512!(
     f32, 16, __m512, __mmask16, splat _mm512_set1_ps, load _mm512_loadu_ps, store _mm512_storeu_ps, stream _mm512_stream_ps,
     maskload _mm512_maskz_loadu_ps, maskstore _mm512_mask_storeu_ps, add _mm512_add_ps, sub _mm512_sub_ps, mul _mm512_mul_ps, div _mm512_div_ps,
@@ -399,7 +423,7 @@ avx512!(
     transpose transpose_16x16, sum sum_16_f32, sums sums_of_16_f32,
     and _mm512_and_ps, or _mm512_or_ps, andnot _mm512_andnot_ps, first_lane _mm512_cvtss_f32, scalef _mm512_scalef_ps, to_int _mm512_castps_si512, from_int _mm512_castsi512_ps,
     bits i32, mantissa 23, bias 127.0, shl _mm512_slli_epi32, shr _mm512_srli_epi32, addi _mm512_add_epi32,
-    splati _mm512_set1_epi32, andi _mm512_and_si512, ori _mm512_or_si512, load_u8 sixteen_bytes
+    splati _mm512_set1_epi32, andi _mm512_and_si512, ori _mm512_or_si512, load_u8 sixteen_bytes, power quarters
 );
 avx512!(
     f64, 8, __m512d, __mmask8, splat _mm512_set1_pd, load _mm512_loadu_pd, store _mm512_storeu_pd, stream _mm512_stream_pd,
@@ -408,5 +432,5 @@ avx512!(
     transpose transpose_8x8, sum sum_8_f64, sums sums_of_8_f64,
     and _mm512_and_pd, or _mm512_or_pd, andnot _mm512_andnot_pd, first_lane _mm512_cvtsd_f64, scalef _mm512_scalef_pd, to_int _mm512_castpd_si512, from_int _mm512_castsi512_pd,
     bits i64, mantissa 52, bias 1023.0, shl _mm512_slli_epi64, shr _mm512_srli_epi64, addi _mm512_add_epi64,
-    splati _mm512_set1_epi64, andi _mm512_and_si512, ori _mm512_or_si512, load_u8 eight_bytes
+    splati _mm512_set1_epi64, andi _mm512_and_si512, ori _mm512_or_si512, load_u8 eight_bytes, power whole
 );

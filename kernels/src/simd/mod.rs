@@ -69,6 +69,9 @@ pub trait Arithmetic<T: Float>: Copy + Send + Sync + 'static {
     /// `a * 2^n`, rounded once, gradual underflow included, for a in 0.5..2 and any n in -150..=128 (f64: -1075..=1024);
     /// `n` is whole, `biased` as in [`Arithmetic::pow2`]. NaN in `a` stays NaN.
     fn ldexp(self, a: Self::V, n: Self::V, biased: Self::V) -> Self::V;
+    /// (p, e) with `2^(n / STEPS) = p (1 + e)`, `STEPS` being `Elementary::STEPS`: p is that power rounded, and 0 for n = -127 `STEPS`
+    /// (f64: -1023). `biased` is n on top of a multiple of `STEPS` that leaves n in the lowest bits, as in [`Arithmetic::pow2`].
+    fn power(self, biased: Self::V) -> (Self::V, Self::V);
     /// (m, n) with `a = m * 2^n` and m in `[sqrt(1/2), sqrt(2))`, exact, for positive normal `a`. Others give any numbers.
     fn frexp(self, a: Self::V) -> (Self::V, Self::V);
 }
@@ -254,6 +257,18 @@ impl<T> Target<T> {
         }
     }
 }
+
+/// The bits of 2^(j/4), rounded, less what j adds to them on its way into the exponent: j << 21 and this are 2^(j/4), and so for any
+/// j if its lowest two bits choose.
+const QUARTERS: [f32; 4] = [
+    1.0,
+    f32::from_bits(0x3f98_37f0 - (1 << 21)),
+    f32::from_bits(0x3fb5_04f3 - (2 << 21)),
+    f32::from_bits(0x3fd7_44fd - (3 << 21)),
+];
+
+/// What rounding took from 2^(j/4), relative.
+const QUARTER_RESTS: [f32; 4] = [0.0, 3.193_418_2e-8, 1.711_427_1e-8, -1.471_960_5e-8];
 
 /// Code that runs on any ISA's vectors: the body of [`Float::run_on`]. `run` must be `#[inline(always)]`.
 pub trait Kernel<T: Float> {

@@ -87,6 +87,11 @@ impl<T: Float, S: Arithmetic<T>> Arithmetic<T> for Pair<S> {
         (self.0.pow2(biased.0), self.0.pow2(biased.1))
     }
     #[inline(always)]
+    fn power(self, biased: Self::V) -> (Self::V, Self::V) {
+        let (first, second) = (self.0.power(biased.0), self.0.power(biased.1));
+        ((first.0, second.0), (first.1, second.1))
+    }
+    #[inline(always)]
     fn ldexp(self, a: Self::V, n: Self::V, biased: Self::V) -> Self::V {
         (self.0.ldexp(a.0, n.0, biased.0), self.0.ldexp(a.1, n.1, biased.1))
     }

@@ -8,7 +8,7 @@ use super::{Arithmetic, Block, Simd, Target};
 pub struct Portable;
 
 macro_rules! portable {
-    ($t:ident, $lanes:literal, $bits:ident, $mantissa:literal, $bias:literal, $fused:path) => {
+    ($t:ident, $lanes:literal, $bits:ident, $mantissa:literal, $bias:literal, $fused:path, $power:path) => {
         impl Arithmetic<$t> for Portable {
             type V = [$t; $lanes];
             type M = [bool; $lanes];
@@ -80,6 +80,10 @@ macro_rules! portable {
             fn pow2(self, biased: Self::V) -> Self::V {
                 let one = (1.0 as $t).to_bits();
                 std::array::from_fn(|i| $t::from_bits((biased[i].to_bits() << $mantissa).wrapping_add(one)))
+            }
+            #[inline(always)]
+            fn power(self, biased: Self::V) -> (Self::V, Self::V) {
+                $power(self, biased)
             }
             #[inline(always)]
             fn ldexp(self, a: Self::V, _n: Self::V, biased: Self::V) -> Self::V {
@@ -209,5 +213,22 @@ fn fused_f32(a: f32, b: f32, c: f32) -> f32 {
     (f64::from(a) * f64::from(b) + f64::from(c)) as f32
 }
 
-portable!(f32, 16, u32, 23, 127.0, fused_f32);
-portable!(f64, 8, u64, 52, 1023.0, f64::mul_add);
+/// 2^(n/4): the lowest two bits of each lane look it up.
+#[inline(always)]
+fn quarters(_: Portable, biased: [f32; 16]) -> ([f32; 16], [f32; 16]) {
+    let power = std::array::from_fn(|i| {
+        let bits = biased[i].to_bits();
+        f32::from_bits((bits << 21).wrapping_add(super::QUARTERS[bits as usize % 4].to_bits()))
+    });
+    let rest = std::array::from_fn(|i| super::QUARTER_RESTS[biased[i].to_bits() as usize % 4]);
+    (power, rest)
+}
+
+/// 2^n, exactly.
+#[inline(always)]
+fn whole(s: Portable, biased: [f64; 8]) -> ([f64; 8], [f64; 8]) {
+    (Arithmetic::<f64>::pow2(s, biased), [0.0; 8])
+}
+
+portable!(f32, 16, u32, 23, 127.0, fused_f32, quarters);
+portable!(f64, 8, u64, 52, 1023.0, f64::mul_add, whole);

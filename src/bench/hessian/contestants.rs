@@ -1,12 +1,13 @@
 //! Who takes part, and whether their answers are right.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
 use tilelab_kernels::{Context, Isa, Threads};
 
 use super::{Case, What};
-use crate::bench::frameworks::Framework;
-use crate::bench::train_step::{Trouble, numbers};
+use crate::bench::Trouble;
+use crate::bench::frameworks::{self, Framework};
+use crate::bench::train_step::numbers;
 use crate::device::{Batch, Device, DeviceError, ProgramId, Session, Set};
 use crate::hessian::closed::{self, Closed, has_closed_form};
 use crate::hessian::{Data, Directions, HessianError, Operator, Point, Products, Setup, dense};
@@ -138,15 +139,8 @@ pub fn lineup<'a>(
         let Some(id) = answer["opened"].as_u64() else { continue };
         let values: Vec<f64> = serde_json::from_value(answer["values"].clone())
             .map_err(|error| format!("{}: {error}", framework.borrow().name()))?;
-        let last = Cell::new(1);
         let error = error_over_bound(&values, &wanted);
-        contestants.push(Contestant::elsewhere(framework.borrow().name(), error, move |calls| {
-            match framework.borrow_mut().run(id, calls) {
-                Ok(ns) => last.set(ns),
-                Err(error) => *trouble.borrow_mut() = Some(error),
-            }
-            last.get()
-        }));
+        contestants.push(frameworks::contestant(framework, id, error, trouble));
     }
     Ok(Lineup {
         name: case.name(),

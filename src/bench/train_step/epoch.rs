@@ -1,7 +1,7 @@
 //! A whole epoch of 784-256-10 on a set of Fashion-MNIST's size: shuffle, gather, convert, 235 steps, both evaluations. Beside it
 //! PyTorch over a tensor that stays in memory as f32 and is indexed by a permutation.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -12,9 +12,10 @@ use serde_json::json;
 use tilelab_kernels::Threads;
 
 use super::rounds::median;
-use super::{Trouble, error_over_bound, numbers};
+use super::{error_over_bound, numbers};
+use crate::bench::Trouble;
 use crate::bench::bars::{self, Bar, TIE};
-use crate::bench::frameworks::Framework;
+use crate::bench::frameworks::{self, Framework};
 use crate::data::{Dataset, Source, Split, Values};
 use crate::device::{Batch, Device, ProgramId, Set};
 use crate::measure::{Bench, Contestant, Lineup};
@@ -146,16 +147,8 @@ impl WholeEpoch {
             let losses: Vec<f64> = serde_json::from_value(losses["losses"].clone())
                 .map_err(|error| format!("{}: {error}", asked.name()))?;
             let error = error_over_bound(&losses, &wanted);
-            let name = asked.name();
             drop(asked);
-            let last = Cell::new(1);
-            contestants.push(Contestant::elsewhere(name, error, move |calls| {
-                match framework.borrow_mut().run(id, calls) {
-                    Ok(ns) => last.set(ns),
-                    Err(error) => *trouble.borrow_mut() = Some(error),
-                }
-                last.get()
-            }));
+            contestants.push(frameworks::contestant(framework, id, error, trouble));
         }
         Ok(Lineup {
             name: Self::name(),

@@ -19,6 +19,18 @@ const ASSUMED_WAIT_NS: u64 = 1_000_000;
 pub trait Environment {
     /// The counters now.
     fn read(&mut self) -> Reading;
+
+    /// CPU time that all threads of a process have had, ns; `None` where the system does not tell.
+    fn spent_ns(&mut self, process: u32) -> Option<u64>;
+}
+
+/// What the turns of contestants in other processes add to a round's account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Elsewhere {
+    /// Waits of our own threads in those turns, ns: they gave way to the contestant, which is nobody's fault outside.
+    pub excused_ns: u64,
+    /// Time in which the contestants of one thread did not have their CPU, ns.
+    pub waited_ns: u64,
 }
 
 /// Counters at one moment; only differences between two readings mean anything, but for the load.
@@ -55,19 +67,26 @@ pub(super) fn steal(before: &Reading, after: &Reading) -> Option<f64> {
 }
 
 /// Why a round of `elapsed_ns` must be dropped, as `reason: figure`; `None` if nothing outside disturbed it.
-pub(super) fn disturbance(before: &Reading, after: &Reading, elapsed_ns: u64, threads: usize) -> Option<String> {
+pub(super) fn disturbance(
+    before: &Reading,
+    after: &Reading,
+    elapsed_ns: u64,
+    threads: usize,
+    elsewhere: Elsewhere,
+) -> Option<String> {
     if let Some(steal) = steal(before, after).filter(|&share| share > STEAL_LIMIT) {
         return Some(format!("steal: {:.0} % of the CPU time", 100.0 * steal));
     }
     // With more threads than CPUs they take the CPU from one another, which is nobody's fault outside.
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let waited = waited_ns(before, after) as f64 / elapsed_ns.max(1) as f64;
+    let waited_ns = waited_ns(before, after).saturating_sub(elsewhere.excused_ns) + elsewhere.waited_ns;
+    let waited = waited_ns as f64 / elapsed_ns.max(1) as f64;
     (threads <= cpus && waited > WAIT_LIMIT).then(|| format!("preempted: {:.0} % of the round", 100.0 * waited))
 }
 
 /// Time that preempted threads waited. A thread that was never preempted does not count: it waited because it slept and
 /// woke, which is a contestant's own way to use its threads.
-fn waited_ns(before: &Reading, after: &Reading) -> u64 {
+pub(super) fn waited_ns(before: &Reading, after: &Reading) -> u64 {
     let waits = after.threads.iter().map(|now| {
         let then = before
             .threads
@@ -143,26 +162,33 @@ impl System {
         sums
     }
 
+    /// The threads of a process, `self` or a number.
+    fn tasks(&self, process: &str) -> impl Iterator<Item = fs::DirEntry> + use<> {
+        let tasks = fs::read_dir(self.root.join("proc").join(process).join("task"));
+        tasks.into_iter().flatten().flatten()
+    }
+
     /// A thread may end while it is looked at; it is left out then.
     fn threads(&self) -> Vec<Preempted> {
-        let tasks = fs::read_dir(self.root.join("proc/self/task"))
-            .into_iter()
-            .flatten()
-            .flatten();
         let thread = |task: fs::DirEntry| {
             let status = fs::read_to_string(task.path().join("status")).ok()?;
             let switches = status
                 .lines()
                 .find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))?;
-            let schedstat = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
             Some(Preempted {
                 id: task.file_name().to_str()?.parse().ok()?,
                 switches: switches.trim().parse().ok()?,
-                waited_ns: schedstat.split_ascii_whitespace().nth(1).and_then(|ns| ns.parse().ok()),
+                waited_ns: schedstat(&task, 1),
             })
         };
-        tasks.filter_map(thread).collect()
+        self.tasks("self").filter_map(thread).collect()
     }
+}
+
+/// A word of a thread's schedstat, ns: 0 is the time on a CPU, 1 the time that it was runnable without one.
+fn schedstat(task: &fs::DirEntry, word: usize) -> Option<u64> {
+    let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+    text.split_ascii_whitespace().nth(word)?.parse().ok()
 }
 
 impl Default for System {
@@ -182,6 +208,11 @@ impl Environment for System {
             threads: self.threads(),
             load,
         }
+    }
+
+    fn spent_ns(&mut self, process: u32) -> Option<u64> {
+        let spent = self.tasks(&process.to_string()).filter_map(|task| schedstat(&task, 0));
+        spent.reduce(|sum, ns| sum + ns)
     }
 }
 
@@ -223,6 +254,16 @@ mod tests {
     }
 
     #[test]
+    fn a_process_has_spent_what_its_threads_have() {
+        let (_root, mut system) = system(&[
+            ("42/task/42/schedstat", "700 5 1\n"),
+            ("42/task/43/schedstat", "50 9 1\n"),
+            ("42/task/44/schedstat", "?"),
+        ]);
+        assert_eq!((system.spent_ns(42), system.spent_ns(43)), (Some(750), None));
+    }
+
+    #[test]
     fn damaged_files_tell_nothing() {
         for stat in ["", "cpu 1 2 3", "cpu a b c d e f g h", "cpu"] {
             let (_root, mut system) = system(&[("stat", stat), ("loadavg", "nan"), ("self/task/x/status", "?")]);
@@ -240,7 +281,7 @@ mod tests {
         assert_eq!(steal(&reading(10, 100), &reading(10, 100)), Some(0.0));
         assert_eq!(steal(&reading(10, 100), &reading(3, 50)), Some(0.0));
         assert_eq!(steal(&Reading::default(), &reading(3, 50)), None);
-        let told = disturbance(&reading(10, 100), &reading(15, 150), 1, 1);
+        let told = disturbance(&reading(10, 100), &reading(15, 150), 1, 1, Elsewhere::default());
         assert_eq!(told.as_deref(), Some("steal: 10 % of the CPU time"));
     }
 
@@ -251,6 +292,7 @@ mod tests {
             switches,
             waited_ns,
         };
+        let none = Elsewhere::default();
         let before = Reading {
             threads: vec![thread(1, 5, Some(100)), thread(2, 0, Some(50))],
             ..Reading::default()
@@ -260,19 +302,36 @@ mod tests {
             ..Reading::default()
         };
         assert_eq!(waited_ns(&before, &blip), 20_000);
-        assert_eq!(disturbance(&before, &blip, 4_000_000, 1), None);
+        assert_eq!(disturbance(&before, &blip, 4_000_000, 1, none), None);
         let slice = Reading {
             threads: vec![thread(1, 6, Some(3_000_100))],
             ..Reading::default()
         };
         assert_eq!(
-            disturbance(&before, &slice, 20_000_000, 1).as_deref(),
+            disturbance(&before, &slice, 20_000_000, 1, none).as_deref(),
             Some("preempted: 15 % of the round")
         );
         assert_eq!(
-            disturbance(&before, &slice, 20_000_000, 100_000),
+            disturbance(&before, &slice, 20_000_000, 100_000, none),
             None,
             "more threads than CPUs"
+        );
+        let gave_way = Elsewhere {
+            excused_ns: 3_000_000,
+            waited_ns: 0,
+        };
+        assert_eq!(
+            disturbance(&before, &slice, 20_000_000, 1, gave_way),
+            None,
+            "it gave way to a contestant"
+        );
+        let held_up = Elsewhere {
+            waited_ns: 1_000_000,
+            ..gave_way
+        };
+        assert_eq!(
+            disturbance(&before, &slice, 20_000_000, 1, held_up).as_deref(),
+            Some("preempted: 5 % of the round")
         );
         let untold = Reading {
             threads: vec![thread(1, 7, None)],

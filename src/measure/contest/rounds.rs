@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 
+use super::environment::Elsewhere;
 use super::{CACHE_FLOOR, Contest, Contestant, PEAK_FLOOR, Probes, environment, summary};
 use crate::measure::record::{Round, Sample};
 
@@ -48,6 +49,26 @@ impl Contest<'_> {
         told_ns.unwrap_or_else(|| self.clock.now_ns() - before_ns)
     }
 
+    /// One turn: the time that the contestant took, and what it adds to the round's account if it works elsewhere.
+    fn turn(&mut self, entry: &mut Entry<'_>, warm: bool, elsewhere: &mut Elsewhere) -> u64 {
+        let process = entry.contestant.process;
+        let before = process.map(|_| self.environment.read());
+        if warm {
+            (entry.contestant.run)(1);
+        }
+        let spent_before = process.and_then(|process| self.environment.spent_ns(process));
+        let elapsed_ns = self.time(entry);
+        let spent = process.and_then(|process| self.environment.spent_ns(process));
+        if let Some(before) = before {
+            elsewhere.excused_ns += environment::waited_ns(&before, &self.environment.read());
+        }
+        // Several threads have several CPUs: what one lacked can't be told from what it slept.
+        if let (Some(before), Some(after), 1) = (spent_before, spent, self.threads) {
+            elsewhere.waited_ns += elapsed_ns.saturating_sub(after.saturating_sub(before));
+        }
+        elapsed_ns
+    }
+
     /// Runs one round and records it. Gives the probe taken after it, which is the one before the next.
     pub(super) fn round(
         &mut self,
@@ -59,12 +80,10 @@ impl Contest<'_> {
         let (warm, probe_before) = lead;
         let before = self.environment.read();
         let start_ns = self.clock.now_ns();
+        let mut elsewhere = Elsewhere::default();
         for (place, &turn) in turns.iter().enumerate() {
             let entry = &mut entries[turn];
-            if warm {
-                (entry.contestant.run)(1);
-            }
-            let elapsed_ns = self.time(entry);
+            let elapsed_ns = self.turn(entry, warm, &mut elsewhere);
             self.samples.push(Sample {
                 case: entry.case.clone(),
                 contestant: entry.contestant.name.clone(),
@@ -84,7 +103,7 @@ impl Contest<'_> {
         let elapsed_ns = self.clock.now_ns() - start_ns;
         let after = self.environment.read();
         let probe_after = self.probe()?;
-        let disturbance = environment::disturbance(&before, &after, elapsed_ns, self.threads);
+        let disturbance = environment::disturbance(&before, &after, elapsed_ns, self.threads, elsewhere);
         let mut cases: Vec<&String> = entries.iter().map(|entry| &entry.case).collect();
         cases.dedup();
         for case in cases {

@@ -70,6 +70,10 @@ impl Environment for Rc<World> {
             ..Reading::default()
         }
     }
+
+    fn spent_ns(&mut self, _: u32) -> Option<u64> {
+        None
+    }
 }
 
 fn steady(_at_s: f64) -> f64 {
