@@ -9,4 +9,5 @@ mod integer;
 mod meeting;
 mod memory;
 mod mma;
+mod registers;
 mod shadows;
