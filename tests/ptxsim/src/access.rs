@@ -146,6 +146,7 @@ impl Warp {
                     warp: self.index as u32,
                     lane: lane as u32,
                     strong: strength == Strength::Strong,
+                    keeps_all: block.kernel.keeps_all,
                 };
                 let (page, at) = block.memory.page(address, bytes, false)?;
                 if checks.unwritten && !all_written(&page.written[at..at + bytes]) {
@@ -232,6 +233,7 @@ impl Warp {
                     warp: self.index as u32,
                     lane: lane as u32,
                     strong,
+                    keeps_all: block.kernel.keeps_all,
                 };
                 let (page, at) = block.memory.page(address, bytes, true)?;
                 if block.checks.races {

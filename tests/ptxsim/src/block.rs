@@ -90,6 +90,7 @@ impl Block<'_> {
             warp: warp as u32,
             lane: lane as u32,
             strong,
+            keeps_all: self.kernel.keeps_all,
         }
     }
 

@@ -13,7 +13,7 @@ use crate::ParseError;
 use crate::flow;
 use crate::live;
 use crate::module::{Kernel, Param, Placed, Variable};
-use crate::op::{Address, Condition, Fixed, Instruction, Op, Predicate, Slot, Space};
+use crate::op::{Address, Condition, Fixed, Instruction, Op, Predicate, Slot, Space, Strength};
 use crate::opcode::Opcode;
 use crate::statement::{Body, Declared, Operand, Register, Statement};
 use crate::ty::{Ty, low};
@@ -106,6 +106,7 @@ pub(crate) fn kernel(
         local_bytes,
         max_threads: 0,
         live_registers: live::registers(&body.statements, &code, body.slots as usize),
+        keeps_all: code.iter().any(|instruction| orders_a_few(&instruction.op)),
         shared,
         dynamic_shared_at,
         code,
@@ -114,6 +115,16 @@ pub(crate) fn kernel(
         predicates: decoder.predicates as usize,
         fixed: decoder.order,
     })
+}
+
+/// Whether an instruction orders accesses of some threads of a block, or of some blocks.
+fn orders_a_few(op: &Op) -> bool {
+    match op {
+        Op::Fence | Op::Atomic(_) => true,
+        Op::Barrier(barrier) => barrier.threads.is_some(),
+        Op::Load(transfer) | Op::Store(transfer) => transfer.strength == Strength::Strong,
+        _ => false,
+    }
 }
 
 impl Decoder {

@@ -51,6 +51,8 @@ pub struct Kernel {
     pub max_threads: u32,
     /// The most 32-bit registers that are live at once: an estimate of what the assembler will take.
     pub live_registers: u32,
+    /// Barriers of some warps, fences or atomics order it: the race shadow must keep all readers.
+    pub(crate) keeps_all: bool,
     pub(crate) shared: Vec<Placed>,
     pub(crate) dynamic_shared_at: usize,
     pub(crate) code: Vec<Instruction>,

@@ -1,8 +1,9 @@
 //! The race shadow: three cells for each byte, and the rule that compares them with an access.
 //!
 //! A cell says who touched the byte: the last writer, the last reader, and the last reader of another warp than that
-//! one. Two readers are enough, since a write after them is compared with both and every barrier orders whole warps; a
-//! flag says that several lanes of the reading warp read. Layout: launch 12 bits, block 20, warp 5, lane 5, count 20,
+//! one. Two readers are enough where every barrier orders the whole block, since a write after them is compared with both;
+//! a flag says that several lanes of the reading warp read. Kernels with barriers of some warps, fences or atomics keep all
+//! readers, and all atomics that nothing orders, in a list beside the cells. Layout: launch 12 bits, block 20, warp 5, lane 5, count 20,
 //! several lanes 1, atomic 1.
 
 use std::collections::HashMap;
@@ -24,6 +25,15 @@ pub(crate) struct Cells {
     pub write: Box<[u64]>,
     pub read: Box<[u64]>,
     pub other: Box<[u64]>,
+    /// By byte: what else must be kept.
+    more: HashMap<usize, More>,
+}
+
+/// Further readers and atomics of a byte.
+#[derive(Default)]
+struct More {
+    reads: Vec<u64>,
+    writes: Vec<u64>,
 }
 
 impl Cells {
@@ -33,6 +43,7 @@ impl Cells {
             write: zeros(),
             read: zeros(),
             other: zeros(),
+            more: HashMap::new(),
         }
     }
 }
@@ -48,6 +59,8 @@ pub(crate) struct Accessor<'a> {
     pub lane: u32,
     /// An atomic or a strong access: no race with its like.
     pub strong: bool,
+    /// Two readers are not enough.
+    pub keeps_all: bool,
 }
 
 pub(crate) fn prefix(launch: u64, block: u64) -> u64 {
@@ -125,11 +138,17 @@ impl Accessor<'_> {
                 return Err(self.race("reads", "was written", write, byte - at));
             }
             checked = write;
+            if self.keeps_all {
+                self.holds_against_writes(cells, byte, byte - at)?;
+            }
             let read = cells.read[byte];
             if (read ^ me) >> 27 != 0 {
                 // Another warp's read, or none, or an old one.
                 if launch_of(read) == launch_of(me) && !self.ordered(read) {
-                    cells.other[byte] = read;
+                    let lost = std::mem::replace(&mut cells.other[byte], read);
+                    if self.keeps_all && !self.ordered(lost) {
+                        cells.more.entry(byte).or_default().reads.push(lost);
+                    }
                 }
                 cells.read[byte] = me;
             } else if count_of(read) != count_of(me) {
@@ -162,13 +181,41 @@ impl Accessor<'_> {
                 }
                 checked = found;
             }
+            if self.keeps_all {
+                self.holds_against_more(cells, byte, byte - at)?;
+                if self.strong && !self.ordered(found[0]) {
+                    cells.more.entry(byte).or_default().writes.push(found[0]);
+                }
+            }
             cells.write[byte] = me;
             if !self.strong {
                 cells.read[byte] = 0;
                 cells.other[byte] = 0;
+                if self.keeps_all {
+                    cells.more.remove(&byte);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Compares a read with the atomics that the cells no longer hold.
+    fn holds_against_writes(&self, cells: &Cells, byte: usize, offset: usize) -> Result<(), Fault> {
+        let writes = cells.more.get(&byte).map_or(&[][..], |more| &more.writes);
+        match writes.iter().find(|&&cell| self.conflicts(cell)) {
+            Some(&cell) => Err(self.race("reads", "was written", cell, offset)),
+            None => Ok(()),
+        }
+    }
+
+    /// Compares a write with the readers and atomics that the cells no longer hold.
+    fn holds_against_more(&self, cells: &Cells, byte: usize, offset: usize) -> Result<(), Fault> {
+        self.holds_against_writes(cells, byte, offset)?;
+        let reads = cells.more.get(&byte).map_or(&[][..], |more| &more.reads);
+        match reads.iter().find(|&&cell| self.conflicts(cell)) {
+            Some(&cell) => Err(self.race("writes", "was read", cell, offset)),
+            None => Ok(()),
+        }
     }
 
     /// Whether this launch wrote the bytes: a read through the read-only path must not see that.

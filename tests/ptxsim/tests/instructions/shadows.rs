@@ -99,6 +99,24 @@ fn what_orders_accesses() {
 }
 
 #[test]
+fn a_third_reader_and_an_earlier_atomic_are_remembered() {
+    // Three warps read a word; the third meets the second alone, and writes.
+    let three = "ld.shared.b32 %r3, [room];\nsetp.lt.u32 %p, %r1, 32;\n@%p bra $past;\nbar.sync 1, 64;\nsetp.ne.u32 %p, %r1, {writer};\n@%p bra $past;
+        st.shared.b32 [room], 5;\n$past:";
+    let fill = "setp.eq.u32 %q, %r1, 0;\n@%q st.shared.b32 [room], 7;\nbar.sync 0;\n";
+    for writer in ["32", "64"] {
+        let body = format!("{fill}{}", three.replace("{writer}", writer));
+        assert_eq!(kind(&body, 1, 96), Some(Kind::Race), "writer {writer}");
+        let all = body.replace("@%p bra $past;\nbar.sync 1, 64;", "bar.sync 0;");
+        assert_eq!(kind(&all, 1, 96), None, "writer {writer}");
+    }
+    // Two warps add; the third is ordered behind the second alone, and reads.
+    let add = "setp.lt.u32 %p, %r1, 64;\nand.b32 %r4, %r1, 31;\nsetp.eq.u32 %q, %r4, 0;\nand.pred %q, %p, %q;\n@%q atom.shared.add.u32 %r3, [room], 1;
+        setp.lt.u32 %p, %r1, 32;\n@%p bra $past;\nbar.sync 1, 64;\nsetp.eq.u32 %q, %r1, 64;\n@%q ld.shared.b32 %r3, [room];\n$past:";
+    assert_eq!(kind(&format!("{fill}{add}"), 1, 96), Some(Kind::Race));
+}
+
+#[test]
 fn the_last_block_reads_what_all_have_published() {
     // Each block writes its part, fences, and counts itself; who counts last reads all parts.
     let count = "mul.wide.u32 %x2, %r2, 4;\nadd.s64 %x2, %x1, %x2;\nst.global.b32 [%x2], %r2;\n{fence}\natom.global.add.u32 %r3, [%x1+1024], 1;
