@@ -111,6 +111,9 @@ fn a_refused_run_touches_nothing() {
         assert_eq!(told.trim_end().lines().count(), 1, "{told}");
     }
     assert_eq!(files.map(|file| fs::read(there.join(file)).unwrap()), before);
+    let output = run(there, &args(&["--run-dir", "none", "--resume"]));
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(!there.join("none").exists(), "nothing to go on from, and nothing made");
     fs::write(there.join("file"), "").unwrap();
     let output = run(there, &args(&["--run-dir", "file"]));
     assert_eq!(output.status.code(), Some(2));

@@ -289,6 +289,10 @@ fn open_files(args: &Args, screen: &mut Screen) -> Result<(), Usage> {
         files.events = Some(opened.map_err(|error| refused("--tensorboard", folder, error, "folder"))?);
     }
     if let Some(path) = &args.run_dir {
+        if args.resume && !path.is_dir() {
+            let error = io::Error::new(io::ErrorKind::NotFound, "no such folder to go on from");
+            return Err(refused("--run-dir", path, error, "folder"));
+        }
         let typed = std::env::args_os().skip(1).filter(|arg| arg != "--resume");
         let opened = RunFolder::open(path, command_line(typed));
         let (folder, csv) = opened.map_err(|error| refused("--run-dir", path, error, "folder"))?;

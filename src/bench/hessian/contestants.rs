@@ -19,8 +19,8 @@ use crate::program::{Element, Program, ProgramError, StepArgs, flops, fuse};
 /// Largest difference from f64, in shares of the largest element: sums of a hundred products in f32.
 const BOUND: f64 = 2e-5;
 
-/// Up to so many parameters the double loop takes part: it takes their square in products.
-const LOOPED: usize = 200;
+/// Up to so many parameters, the notebook's number, the double loop takes part: it takes their square in products.
+const LOOPED: usize = 100;
 
 /// Numbers of rows, from -1 to 1.
 pub(super) fn inputs(count: usize) -> impl Iterator<Item = f32> {
