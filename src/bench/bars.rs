@@ -19,6 +19,8 @@ pub(super) const TIE: f64 = 0.97;
 
 /// Rounds that a verdict needs.
 pub const ROUNDS: u32 = 40;
+/// Rounds that are asked for: a later and better probe drops some that were kept.
+pub const ASKED: u32 = 48;
 
 /// The same with two threads: their rounds are rarer.
 const ROUNDS_OF_TWO: u32 = 20;

@@ -25,7 +25,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// Undisturbed rounds of each case
-    #[arg(long, default_value_t = bars::ROUNDS, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = bars::ASKED, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Threads of each contestant
     #[arg(long, default_value = "1", value_parser = crate::cli::values::threads, allow_hyphen_values = true)]

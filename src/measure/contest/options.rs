@@ -29,7 +29,7 @@ impl Options {
             min_sample,
             budget,
             order: Order::Mirrored,
-            max_redo: 80,
+            max_redo: 200,
             or_disturbed: false,
         }
     }
