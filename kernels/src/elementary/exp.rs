@@ -44,7 +44,7 @@ pub(super) const COEFFICIENTS_F64: &[f64] = &[
     2.09814586310397e-09,
 ];
 
-pub(super) const STEP_F32: &[f32] = &[0.500_000_18, 0.166_721_08, 0.041_645_08];
+pub(super) const STEP_F32: &[f32] = &[0.500_000_2, 0.166_721_08, 0.041_645_08];
 
 /// n and n + SHIFT, with n the nearest whole number to x / ln 2.
 #[inline(always)]

@@ -111,7 +111,7 @@ impl Elementary for f32 {
     const MINUS_STEP: [f32; 2] = [-0.173_278_81, -7.986_546e-6]; // 12 bits: 0x1.62ep-3
     const STEP_EXP: &'static [f32] = exp::STEP_F32;
     const SIGMOID_SHIFT: f32 = -64.0 * Self::STEPS;
-    const SIGMOID_SCALE: f32 = 5.421_010_9e-20; // 2^-64
+    const SIGMOID_SCALE: f32 = 5.421_011e-20; // 2^-64
     const MINUS_SIGMOID_ENDS: [f32; 2] = [-40.0, 105.0];
     const EXP: &'static [f32] = exp::COEFFICIENTS_F32;
     const SMALLEST_NORMAL: f32 = f32::MIN_POSITIVE;

@@ -268,7 +268,7 @@ const QUARTERS: [f32; 4] = [
 ];
 
 /// What rounding took from 2^(j/4), relative.
-const QUARTER_RESTS: [f32; 4] = [0.0, 3.193_418_2e-8, 1.711_427_1e-8, -1.471_960_5e-8];
+const QUARTER_RESTS: [f32; 4] = [0.0, 3.193_418e-8, 1.711_427e-8, -1.471_960_5e-8];
 
 /// Code that runs on any ISA's vectors: the body of [`Float::run_on`]. `run` must be `#[inline(always)]`.
 pub trait Kernel<T: Float> {
