@@ -101,7 +101,7 @@ macro_rules! avx2 {
         sqrt $sqrt:ident, round $round:ident, cmp $cmp:ident, blend $blend:ident, transpose $transpose:ident, sum $sum:path, sums $sums:ident,
         and $and:ident, or $or:ident, andnot $andnot:ident, movemask $movemask:ident, first_lane $first_lane:ident,
         bits $bits:ident, mantissa $mantissa:literal, bias $bias:literal, shl $shl:ident, shr $shr:ident, addi $addi:ident, subi $subi:ident,
-        splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident, power $power:path
+        splati $splati:ident, andi $andi:ident, ori $ori:ident, load_u8 $load_u8:ident, power $power:path, store_part $store_part:path
     ) => {
         impl Arithmetic<$t> for Avx2 {
             type V = $vector;
@@ -251,6 +251,17 @@ macro_rules! avx2 {
                 unsafe { $maskstore(p, $to_int(m), v) }
             }
             #[inline(always)]
+            unsafe fn store_up_to(self, p: *mut $t, left: usize, v: $vector) {
+                // SAFETY: the caller vouches for the memory.
+                unsafe {
+                    if left >= $lanes {
+                        $store(p, v);
+                    } else {
+                        $store_part(self, p, left, v);
+                    }
+                }
+            }
+            #[inline(always)]
             unsafe fn transpose(self, from: Block<$t>, to: Target<$t>) {
                 let mut rows = [<Self as Arithmetic<$t>>::splat(self, 0.0); $lanes];
                 for i in 0..$lanes {
@@ -383,6 +394,42 @@ pub(super) fn sums_of_4_f64(s: Avx2, a: [__m256d; 8]) -> [f64; 8] {
     sums
 }
 
+/// The first `left` of eight, fewer than all, in halves of halves: on AMD a masked store takes as long as a dozen of these.
+#[inline(always)]
+unsafe fn first_of_8(_: Avx2, mut p: *mut f32, left: usize, v: __m256) {
+    // SAFETY: the caller vouches for `left` elements from p.
+    unsafe {
+        let mut part = _mm256_castps256_ps128(v);
+        if left & 4 != 0 {
+            _mm_storeu_ps(p, part);
+            (p, part) = (p.add(4), _mm256_extractf128_ps::<1>(v));
+        }
+        if left & 2 != 0 {
+            _mm_storel_epi64(p.cast(), _mm_castps_si128(part));
+            (p, part) = (p.add(2), _mm_movehl_ps(part, part));
+        }
+        if left & 1 != 0 {
+            _mm_store_ss(p, part);
+        }
+    }
+}
+
+/// The same of four.
+#[inline(always)]
+unsafe fn first_of_4(_: Avx2, mut p: *mut f64, left: usize, v: __m256d) {
+    // SAFETY: as in first_of_8.
+    unsafe {
+        let mut part = _mm256_castpd256_pd128(v);
+        if left & 2 != 0 {
+            _mm_storeu_pd(p, part);
+            (p, part) = (p.add(2), _mm256_extractf128_pd::<1>(v));
+        }
+        if left & 1 != 0 {
+            _mm_store_sd(p, part);
+        }
+    }
+}
+
 /// A table of four in each half.
 static QUARTERS: [[f32; 4]; 2] = [super::QUARTERS; 2];
 static QUARTER_RESTS: [[f32; 4]; 2] = [super::QUARTER_RESTS; 2];
@@ -413,7 +460,7 @@ avx2!(
     sqrt _mm256_sqrt_ps, round _mm256_round_ps, cmp _mm256_cmp_ps, blend _mm256_blendv_ps, transpose transpose_8x8, sum sum_8_f32, sums sums_of_8_f32,
     and _mm256_and_ps, or _mm256_or_ps, andnot _mm256_andnot_ps, movemask _mm256_movemask_ps, first_lane _mm256_cvtss_f32,
     bits i32, mantissa 23, bias 127.0, shl _mm256_slli_epi32, shr _mm256_srli_epi32, addi _mm256_add_epi32, subi _mm256_sub_epi32,
-    splati _mm256_set1_epi32, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 eight_bytes, power quarters
+    splati _mm256_set1_epi32, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 eight_bytes, power quarters, store_part first_of_8
 );
 avx2!(
     f64, 4, __m256d, FIRST_64, splat _mm256_set1_pd, zero _mm256_setzero_pd, load _mm256_loadu_pd, store _mm256_storeu_pd,
@@ -422,5 +469,5 @@ avx2!(
     sqrt _mm256_sqrt_pd, round _mm256_round_pd, cmp _mm256_cmp_pd, blend _mm256_blendv_pd, transpose transpose_4x4, sum sum_4_f64, sums sums_of_4_f64,
     and _mm256_and_pd, or _mm256_or_pd, andnot _mm256_andnot_pd, movemask _mm256_movemask_pd, first_lane _mm256_cvtsd_f64,
     bits i64, mantissa 52, bias 1023.0, shl _mm256_slli_epi64, shr _mm256_srli_epi64, addi _mm256_add_epi64, subi _mm256_sub_epi64,
-    splati _mm256_set1_epi64x, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 four_bytes, power whole
+    splati _mm256_set1_epi64x, andi _mm256_and_si256, ori _mm256_or_si256, load_u8 four_bytes, power whole, store_part first_of_4
 );

@@ -128,8 +128,7 @@ pub trait Simd<T: Float>: Arithmetic<T> {
             }
         }
     }
-    /// `left` elements to `p`, `LANES` at most. Whole vectors without a mask: on AMD a masked store of AVX2 takes as long as
-    /// a dozen plain ones.
+    /// `left` elements to `p`, `LANES` at most. Whole vectors without a mask.
     ///
     /// # Safety
     /// `p` is valid for writes of them.
