@@ -41,9 +41,10 @@ fn refused(output: &Output, says: &str) {
     assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
 }
 
-const COMMANDS: [&[&str]; 2] = [
+const COMMANDS: [&[&str]; 3] = [
     &["train", "--device", "cuda:0", "--layers", "784,4,10"],
     &["self-test", "--device", "cuda:0"],
+    &["probe", "--device", "cuda:0"],
 ];
 
 #[test]

@@ -70,7 +70,7 @@ fn a_quick_probe_gives_every_stage_a_record_and_a_section() {
     }
     lines.iter().for_each(reasons);
     let done = &lines[10];
-    assert!(done["gpu"]["value"].is_null() && done["gpu"]["source"].as_str().unwrap().contains("CUDA"));
+    assert!(done["gpu"]["value"].is_null() && done["gpu"]["source"].as_str().unwrap().contains("GPU"));
 
     let (records, problems) = tilelab::report::load(&dir.path().join("reports/raw"));
     assert!(problems.is_empty() && records.len() == 1, "{problems:?}");
@@ -113,7 +113,7 @@ fn a_quick_probe_gives_every_stage_a_record_and_a_section() {
         "Latency by working set",
         "Roofline, one thread",
         "Core to core",
-        "the CUDA backend is not built yet",
+        "the memory of a GPU is not probed yet",
     ] {
         assert!(page.contains(said), "{said}");
     }
@@ -210,10 +210,7 @@ fn an_interrupted_probe_keeps_what_it_measured() {
 #[test]
 fn what_cannot_be_is_one_line_and_exit_2() {
     for (args, named) in [
-        (
-            &["probe", "--device", "cuda:0"][..],
-            "the CUDA backend is not built yet",
-        ),
+        (&["probe", "--device", "cuda:99"][..], "--device cpu works without one"),
         (&["probe", "--device", "tpu"], "tpu"),
         (&["probe", "--only", "nothing"], "nothing"),
         (&["probe", "--max-mem", "lots"], "512M"),

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use tilelab_kernels::Isa;
 
 use super::{Interrupted, Usage};
-use crate::device::available_bytes;
+use crate::device::{Device, DeviceError, available_bytes};
 use crate::measure::{Body, Machine, Probe, Progress, Recording};
 use crate::probe::{self, Event, Options, Stage};
 use crate::report;
@@ -46,15 +46,30 @@ pub struct Args {
 /// The least memory that a probe works with.
 const LEAST_BYTES: u64 = 64 << 20;
 
+/// Refuses every device but the CPU: a card that is not there with the driver's reason, one that is there because no stage probes it.
+fn probed_device(name: &str) -> Result<(), Usage> {
+    let device: Device = name.parse().map_err(|error: DeviceError| Usage(error.to_string()))?;
+    match device {
+        Device::Cpu => Ok(()),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(ordinal) => {
+            tilelab_kernels::cuda::Gpu::open(ordinal)
+                .map_err(|error| Usage(DeviceError::Open { device, error }.to_string()))?;
+            Err(Usage(format!(
+                "--device {device}: the memory of a GPU is not probed yet; use --device cpu"
+            )))
+        }
+        #[cfg(not(feature = "cuda"))]
+        Device::Cuda(_) => Err(Usage(DeviceError::NoCuda(device).to_string())),
+        Device::Baseline | Device::Reference => Err(Usage(format!(
+            "--device {device}: no memory of its own to probe; use --device cpu"
+        ))),
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    if args.device.starts_with("cuda") {
-        let why = "the CUDA backend is not built yet, so no GPU memory is probed; use --device cpu";
-        return Err(Usage(format!("--device {}: {why}", args.device)).into());
-    }
-    if args.device != "cpu" {
-        return Err(Usage(format!("--device {}: no such device to probe; use cpu", args.device)).into());
-    }
+    probed_device(&args.device)?;
     let options = Options {
         quick: args.quick,
         stages: if args.only.is_empty() {

@@ -28,7 +28,9 @@ mod dying_relu;
 mod footprint;
 mod framework_vs_scratch;
 mod gradients;
+mod hessian_cost;
 mod hidden_units;
+mod joint_search;
 mod learning_rate;
 mod linear_baseline;
 mod linear_collapse;
@@ -79,6 +81,7 @@ pub const ALL: &[Entry] = &[
     depth::ENTRY,
     single_neuron::ENTRY,
     learning_rate::ENTRY,
+    joint_search::ENTRY,
     framework_vs_scratch::ENTRY,
     matmul_alignment::ENTRY,
     memory_bus::ENTRY,
@@ -86,6 +89,7 @@ pub const ALL: &[Entry] = &[
     weight_init::ENTRY,
     gradients::ENTRY,
     footprint::ENTRY,
+    hessian_cost::ENTRY,
     batch_size::ENTRY,
 ];
 

@@ -12,7 +12,7 @@ pub struct Probe {
     pub topology: Topology,
     /// Width and speed of the memory bus, as the firmware claims them.
     pub bus: Bus,
-    /// The GPU's memory: not built yet, and says so.
+    /// The GPU's memory: not probed yet, and says so.
     pub gpu: Fact<String>,
     /// Core clock while the probe ran, GHz.
     pub clock_ghz: Fact<f64>,

@@ -163,7 +163,7 @@ fn empty(topology: Topology, options: &Options) -> Probe {
     Probe {
         topology,
         bus: bus::parse(Vec::new()),
-        gpu: Fact::unknown("the CUDA backend is not built yet, so no GPU memory is probed"),
+        gpu: Fact::unknown("the memory of a GPU is not probed yet"),
         clock_ghz: Fact::unknown("not measured"),
         grade: grade::none(),
         latency: Fact::unknown(skipped(Stage::Latency)),

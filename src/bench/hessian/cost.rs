@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use tilelab_kernels::{Activation, Context, Isa, Threads};
 
 use crate::device::{Batch, Device, DeviceError, ProgramId, Set, available_bytes};
@@ -22,7 +23,7 @@ const SAMPLE_S: f64 = 2e-3;
 const LOOPED: usize = 200;
 
 /// One size.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Size {
     /// Hidden units of 10-h-5.
     pub hidden: usize,
@@ -41,7 +42,7 @@ pub struct Size {
 }
 
 /// Seconds, and bytes of all buffers, the matrix among them.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// Median.
     pub seconds: f64,

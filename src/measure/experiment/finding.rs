@@ -178,6 +178,20 @@ pub enum Finding {
         /// The smallest rate whose training came to nothing, if one did.
         unstable: Option<f64>,
     },
+    /// The best of random search and the best of TPE are not alike.
+    SearchesDiffer {
+        /// Trials: random, TPE.
+        trials: (usize, usize),
+        /// Test accuracy of the best of each.
+        test_acc: (f64, f64),
+    },
+    /// They are.
+    SearchesAgree {
+        /// As above.
+        trials: (usize, usize),
+        /// As above.
+        test_acc: (f64, f64),
+    },
     /// First weights decide whether a network learns.
     InitMatters {
         /// Test accuracy of the best init.
@@ -231,6 +245,20 @@ pub enum Finding {
         small: f64,
         /// As above.
         large_at_equal_updates: f64,
+    },
+    /// A Hessian's cost is a power of the number of parameters.
+    HessianIsPower {
+        /// Exponent of the seconds of products with unit vectors.
+        seconds: f64,
+        /// Of their bytes.
+        bytes: f64,
+        /// Parameters whose dense matrix just fits memory.
+        fits: u64,
+    },
+    /// It grows in another way.
+    HessianIsNoPower {
+        /// Exponent that was fitted all the same.
+        bytes: f64,
     },
     /// Ours beside plain loops over the same products.
     ScratchIsSlower {

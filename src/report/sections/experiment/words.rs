@@ -168,6 +168,30 @@ fn trained(finding: &Finding) -> Option<(Tone, String)> {
                 percent(*test_acc)
             )
         }
+        Finding::HessianIsPower { seconds, bytes, fits } => format!(
+            "A Hessian's cost is a power of the number of parameters: exponent {} for its seconds, {} for its bytes, and nothing exponential. At {} parameters the dense matrix fills this machine's free memory.",
+            number(*seconds),
+            number(*bytes),
+            count(*fits)
+        ),
+        Finding::HessianIsNoPower { bytes } => format!(
+            "A Hessian's bytes do not grow as a power of the number of parameters here, though {} was fitted as the exponent.",
+            number(*bytes)
+        ),
+        Finding::SearchesDiffer { trials, test_acc } => format!(
+            "The best of {} random trials is right on {}, of {} by TPE on {}: chosen on rows held back, tested once.",
+            trials.0,
+            percent(test_acc.0),
+            trials.1,
+            percent(test_acc.1)
+        ),
+        Finding::SearchesAgree { trials, test_acc } => format!(
+            "{} random trials and {} by TPE end alike: the best of each is right on {} and {}, chosen on rows held back, tested once.",
+            trials.0,
+            trials.1,
+            percent(test_acc.0),
+            percent(test_acc.1)
+        ),
         Finding::InitMatters {
             best,
             name,
@@ -356,6 +380,20 @@ mod tests {
                 one_step_deviation: a,
             },
             Finding::InitMakesNoDifference { gap: a },
+            Finding::HessianIsPower {
+                seconds: a,
+                bytes: b,
+                fits: 70_000,
+            },
+            Finding::HessianIsNoPower { bytes: b },
+            Finding::SearchesDiffer {
+                trials: (5, 10),
+                test_acc: (a, b),
+            },
+            Finding::SearchesAgree {
+                trials: (5, 10),
+                test_acc: (a, b),
+            },
             Finding::OrderIsReal {
                 best: best.clone(),
                 next: next.clone(),
