@@ -178,7 +178,8 @@ impl<T: Float> Zip<T> for Swish<T> {
     #[inline(always)]
     fn zip<S: Arithmetic<T>>(self, s: S, x: S::V, dy: S::V) -> S::V {
         let beta = s.splat(self.0);
-        let z = s.mul(beta, x);
+        // y (1 - y) and z (1 - 2 y) are the same for z and -z: for -|z| nothing cancels in 1 - y.
+        let z = s.sub(s.splat(T::ZERO), s.abs(s.mul(beta, x)));
         let y = elementary::sigmoid(s, z);
         let left = s.sub(s.splat(T::ONE), y);
         let inner = s.mul_add(z, s.sub(left, y), s.splat(T::from_f64(2.0)));
@@ -209,16 +210,18 @@ impl<T: Float> Zip<T> for GeluTanh {
         // u = k (x + c x^3), u' = k (1 + 3 c x^2), u'' = 6 k c x
         let (k, c) = (1.595_769_121_605_730_7, 0.044715);
         let square = s.mul(x, x);
+        // As with swish, from -|x| on.
+        let minus = s.sub(s.splat(T::ZERO), s.abs(x));
         let u = s.mul(
-            x,
+            minus,
             s.mul_add(square, s.splat(T::from_f64(k * c)), s.splat(T::from_f64(k))),
         );
         let first = s.mul_add(square, s.splat(T::from_f64(3.0 * k * c)), s.splat(T::from_f64(k)));
         let second = s.mul(x, s.splat(T::from_f64(6.0 * k * c)));
         let y = elementary::sigmoid(s, u);
         let left = s.sub(s.splat(T::from_f64(1.0)), y);
-        let bent = s.mul_add(s.mul(s.sub(left, y), first), first, second);
-        let inner = s.mul_add(x, bent, s.add(first, first));
+        let bent = s.mul(s.mul(s.sub(left, y), first), first);
+        let inner = s.mul_add(minus, bent, s.mul_add(x, second, s.add(first, first)));
         s.mul(dy, s.mul(s.mul(y, left), inner))
     }
 }
