@@ -1,7 +1,7 @@
 //! `hessian-cost`: seconds and bytes of a gradient and of a Hessian three ways, over parameters and over samples.
 
 use super::{Entry, Failure, Outcome, Run, notebook, plot};
-use crate::bench::hessian::cost::{Cost, Size, exponent, largest_that_fits, measure, sizes};
+use crate::bench::hessian::cost::{Cost, Size, WAYS, Way, exponent, largest_that_fits, measure, sizes};
 use crate::measure::{Beside, Cell, Erratum, Finding, Held, PlotAxis, Trace};
 
 pub const ENTRY: Entry = Entry {
@@ -11,16 +11,6 @@ pub const ENTRY: Entry = Entry {
     expects: "A Hessian of n numbers has n x n entries: bytes grow as n^2, n products with it as n times a few gradients, a double loop as n^2 of them. All are powers; none is exponential.",
     run,
 };
-
-/// A way to a derivative.
-type Way = (&'static str, fn(&Size) -> Option<Cost>);
-
-const WAYS: [Way; 4] = [
-    ("gradient", |size| Some(size.gradient)),
-    ("double loop", |size| size.double_loop),
-    ("products", |size| Some(size.products)),
-    ("closed form", |size| Some(size.closed_form)),
-];
 
 /// Samples while parameters grow, and hidden units while samples do.
 const FIXED: (usize, usize) = (100, 20);

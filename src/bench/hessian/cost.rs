@@ -50,6 +50,17 @@ pub struct Cost {
     pub bytes: u64,
 }
 
+/// A way to a derivative, and what a size says of it.
+pub type Way = (&'static str, fn(&Size) -> Option<Cost>);
+
+/// All ways.
+pub const WAYS: [Way; 4] = [
+    ("gradient", |size| Some(size.gradient)),
+    ("double loop", |size| size.double_loop),
+    ("products", |size| Some(size.products)),
+    ("closed form", |size| Some(size.closed_form)),
+];
+
 /// Hidden units, samples.
 pub fn sizes(quick: bool) -> Vec<(usize, usize)> {
     let widths: &[usize] = if quick {

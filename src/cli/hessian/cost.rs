@@ -3,19 +3,9 @@
 use serde_json::json;
 
 use super::question::failed;
-use crate::bench::hessian::cost::{Cost, Size, exponent, largest_that_fits, measure, sizes};
+use crate::bench::hessian::cost::{Cost, Size, WAYS, Way, exponent, largest_that_fits, measure, sizes};
 use crate::cli::print;
 use crate::measure::{Progress, Table, binary_bytes};
-
-/// A way to a derivative, and what a size says of it.
-type Way = (&'static str, fn(&Size) -> Option<Cost>);
-
-const WAYS: [Way; 4] = [
-    ("gradient", |size| Some(size.gradient)),
-    ("double loop", |size| size.double_loop),
-    ("products", |size| Some(size.products)),
-    ("closed form", |size| Some(size.closed_form)),
-];
 
 pub(super) fn run(quick: bool, json: bool) -> anyhow::Result<()> {
     let all = sizes(quick);

@@ -9,9 +9,9 @@ pub(crate) enum Token<'a> {
     Word(&'a str),
     /// An integer, its 64 bits.
     Integer(u64),
-    /// `0fXXXXXXXX`: the bits of an f32.
+    /// `0f` and eight hexadecimal digits: the bits of an f32.
     Single(u32),
-    /// `0dXXXXXXXXXXXXXXXX` or a decimal fraction.
+    /// `0d` and sixteen of them, or a decimal fraction.
     Double(f64),
     /// A string in quotes.
     Text,
