@@ -5,10 +5,10 @@
 //! - r: two steps, n * LN2_HIGH being exact (Cody and Waite).
 //! - exp(r) = 1 + r (1 + r (c2 + r (c3 + ...))): degree 6 for f32 (minimax, relative error 2^-28.2), 12 for f64 (2^-62.3), made by the
 //!   Remez exchange with the first two coefficients held at 1 and each further one rounded before the rest is fitted again.
-//!
-//! - Where speed counts most (softmax, sigmoid, tanh) f32 takes x = n ln 2 / 4 + r, |r| <= ln 2 / 8: degree 4 is then enough (2^-27.5), and
-//!   2^(n/4) is looked up by the lowest two bits of n, with what rounding took from it (`Arithmetic::power`). Two lookups run beside the FMAs
-//!   on the shuffle units; the two terms that they save did not. f64 would need 128-bit shuffles, and keeps the long polynomial.
+//! - softmax, sigmoid and gelu's tanh form take x = n ln 2 / 4 + r, |r| <= ln 2 / 8, in f32: degree 4 is then enough (2^-27.5), and 2^(n/4) is
+//!   looked up by the lowest two bits of n, with what rounding took from it (`Arithmetic::power`). The lookups take the time of the two
+//!   terms that they save (Zen 3), but a smaller r errs less: sigmoid has 2.0 ulp, with the long polynomial 2.4. f64 would need 128-bit
+//!   shuffles, and keeps the long one.
 //! - exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1): the polynomial gives exp(r) - 1 without the 1, so nothing cancels near 0.
 //! - Where x is itself a product a b, r = a b - n ln 2 comes from one FMA: rounding a b first would cost |x| / 2 ulp.
 //!
