@@ -10,28 +10,10 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use support::cli::{command, folder, text};
+use support::stand_in::{driver, stand_in, with};
 use tempfile::TempDir;
 use tilelab::data::fashion_mnist::Part;
 use tilelab::data::idx::Idx;
-
-/// A folder that holds `library` as the driver.
-fn driver(library: &Path) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for name in ["libcuda.so", "libcuda.so.1"] {
-        std::fs::copy(library, folder.path().join(name)).unwrap();
-    }
-    folder
-}
-
-/// The stand-in, which cargo has built beside this test.
-fn stand_in() -> TempDir {
-    let deps = std::env::current_exe().unwrap().parent().unwrap().to_path_buf();
-    driver(&deps.join("libtilelab_fakecuda.so"))
-}
-
-fn with(driver: &Path, mut command: Command) -> Output {
-    command.env("LD_LIBRARY_PATH", driver).output().unwrap()
-}
 
 /// One line on stderr, exit code 2.
 fn refused(output: &Output, says: &str) {

@@ -70,7 +70,7 @@ fn a_quick_probe_gives_every_stage_a_record_and_a_section() {
     }
     lines.iter().for_each(reasons);
     let done = &lines[10];
-    assert!(done["gpu"]["value"].is_null() && done["gpu"]["source"].as_str().unwrap().contains("GPU"));
+    assert!(done["gpu"]["value"].is_null() && done["gpu"]["source"].as_str().unwrap().contains("--device cuda:0"));
 
     let (records, problems) = tilelab::report::load(&dir.path().join("reports/raw"));
     assert!(problems.is_empty() && records.len() == 1, "{problems:?}");
@@ -113,7 +113,7 @@ fn a_quick_probe_gives_every_stage_a_record_and_a_section() {
         "Latency by working set",
         "Roofline, one thread",
         "Core to core",
-        "the memory of a GPU is not probed yet",
+        "this run probed the CPU; --device cuda:0 probes a card",
     ] {
         assert!(page.contains(said), "{said}");
     }

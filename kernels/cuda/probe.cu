@@ -2,17 +2,26 @@
 // being a multiple of 4.
 #include "prims.cuh"
 
-// Follows next[next[...start]] for `steps` loads, each of which waits for the one before; out: where it ended, and the cycles
-// that it took. One thread.
-KERNEL(32) chase(u32 steps, u32 start, const u32* next, u64* out) {
+#define NOWHERE 0xffffffffu
+
+// Follows next[next[...start]], each load waiting for the one before: `warm` loads, then `slices` times `steps`, the clock read before
+// and behind each. out: where it ended, the cycles of all of it, and those of each slice. One thread. In one launch, since an L1
+// keeps nothing from one to the next.
+KERNEL(32) chase(u32 warm, u32 steps, u32 slices, u32 start, const u32* next, u64* out) {
     if (first_index() != 0) return;
     u32 at = start;
-    long long begin = clock64();
-    for (u32 i = 0; i < steps; i++) at = next[at];
-    // The end of the chain takes part in the difference, so that the clock isn't read before.
-    long long end = clock64() + (at == EVERY_LANE ? 1 : 0);
+    long long first = clock64();
+    for (u32 i = 0; i < warm; i++) at = next[at];
+    for (u32 slice = 0; slice < slices; slice++) {
+        // No chain leads nowhere; but before that is known the clock can't be read.
+        if (at == NOWHERE) return;
+        long long begin = clock64();
+        for (u32 i = 0; i < steps; i++) at = next[at];
+        if (at == NOWHERE) return;
+        out[2 + slice] = (u64)(clock64() - begin);
+    }
     out[0] = at;
-    out[1] = (u64)(end - begin);
+    out[1] = (u64)(clock64() - first);
 }
 
 // Each thread's sum goes to `out`, one float a thread.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tilelab_kernels::Isa;
 
 use super::{Interrupted, Usage};
@@ -12,6 +12,7 @@ use crate::measure::{Body, Machine, Probe, Progress, Recording};
 use crate::probe::{self, Event, Options, Stage};
 use crate::report;
 
+mod card;
 mod screen;
 
 /// What the user typed.
@@ -20,7 +21,7 @@ pub struct Args {
     /// A first look, in under 20 seconds: fewer sizes, sweeps and slices
     #[arg(long)]
     quick: bool,
-    /// Stages to run, with commas between; without it all
+    /// Stages to run, with commas between; without it all of the device
     #[arg(long, value_name = "STAGES", value_delimiter = ',', value_enum)]
     only: Vec<Stage>,
     /// Most memory to take at once, such as 512M or 2G; without it half of what is available
@@ -29,7 +30,7 @@ pub struct Args {
     /// The memory's speed in MT/s, for a lower bound of the bus's width
     #[arg(long, value_name = "MT/S", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     dram: Option<u32>,
-    /// What to probe: cpu
+    /// What to probe: cpu, or cuda:N
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Folder of the report, whose raw/ takes the record
@@ -46,41 +47,61 @@ pub struct Args {
 /// The least memory that a probe works with.
 const LEAST_BYTES: u64 = 64 << 20;
 
-/// Refuses every device but the CPU: a card that is not there with the driver's reason, one that is there because no stage probes it.
-fn probed_device(name: &str) -> Result<(), Usage> {
-    let device: Device = name.parse().map_err(|error: DeviceError| Usage(error.to_string()))?;
+/// What is probed.
+enum Probed {
+    Cpu,
+    /// A card that is open.
+    #[cfg(feature = "cuda")]
+    Card(tilelab_kernels::cuda::Gpu),
+}
+
+/// What `--device` names; a card that can't be opened is refused with the driver's reason.
+fn probed(device: Device) -> Result<Probed, Usage> {
     match device {
-        Device::Cpu => Ok(()),
+        Device::Cpu => Ok(Probed::Cpu),
         #[cfg(feature = "cuda")]
-        Device::Cuda(ordinal) => {
-            tilelab_kernels::cuda::Gpu::open(ordinal)
-                .map_err(|error| Usage(DeviceError::Open { device, error }.to_string()))?;
-            Err(Usage(format!(
-                "--device {device}: the memory of a GPU is not probed yet; use --device cpu"
-            )))
-        }
+        Device::Cuda(ordinal) => tilelab_kernels::cuda::Gpu::open(ordinal)
+            .map(Probed::Card)
+            .map_err(|error| Usage(DeviceError::Open { device, error }.to_string())),
         #[cfg(not(feature = "cuda"))]
         Device::Cuda(_) => Err(Usage(DeviceError::NoCuda(device).to_string())),
         Device::Baseline | Device::Reference => Err(Usage(format!(
-            "--device {device}: no memory of its own to probe; use --device cpu"
+            "--device {device}: no memory of its own to probe; use cpu or cuda:N"
         ))),
     }
 }
 
+/// The stages to run, all of them the device's.
+fn stages(only: &[Stage], device: Device) -> Result<Vec<Stage>, Usage> {
+    let all: &[Stage] = match device {
+        Device::Cuda(_) => &Stage::GPU,
+        _ => &Stage::CPU,
+    };
+    if let Some(other) = only.iter().find(|stage| !all.contains(stage)) {
+        let names: Vec<&str> = all.iter().map(|stage| stage.name()).collect();
+        return Err(Usage(format!(
+            "--only {}: --device {device} has no such stage; it has {}",
+            other.name(),
+            names.join(", ")
+        )));
+    }
+    Ok(if only.is_empty() { all } else { only }.to_vec())
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    probed_device(&args.device)?;
+    let device = args
+        .device
+        .parse()
+        .map_err(|error: DeviceError| Usage(error.to_string()))?;
     let options = Options {
         quick: args.quick,
-        stages: if args.only.is_empty() {
-            Stage::ALL.to_vec()
-        } else {
-            args.only.clone()
-        },
+        stages: stages(&args.only, device)?,
         max_bytes: max_bytes(args.max_mem)?,
         dram_mts: args.dram,
         seed: args.seed,
     };
+    let probed = probed(device)?;
     let stop = super::train::stop_flag().context("can't watch for signals")?;
     let machine = Machine::detect(Isa::available().iter().map(|isa| isa.id().to_owned()).collect());
     let recording = Recording::start(
@@ -93,25 +114,25 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut progress = Progress::new(steps, "steps");
     let mut done = 0;
     let mut failed = Ok(());
-    let found = probe::run(
-        &options,
-        &machine,
-        recording.started(),
-        &stop,
-        &mut |event| match event {
-            Event::Progress(stage, share) => {
-                progress.label(stage.name());
-                progress.set(done + (100.0 * share) as u64);
+    let watch = &mut |event: Event<'_>| match event {
+        Event::Progress(stage, share) => {
+            progress.label(stage.name());
+            progress.set(done + (100.0 * share) as u64);
+        }
+        Event::Done(stage, found) => {
+            done += 100;
+            progress.set(done);
+            if failed.is_ok() {
+                failed = progress.suspend(|| tell(args, stage, found));
             }
-            Event::Done(stage, found) => {
-                done += 100;
-                progress.set(done);
-                if failed.is_ok() {
-                    failed = progress.suspend(|| tell(args, stage, found));
-                }
-            }
-        },
-    );
+        }
+    };
+    let started = recording.started();
+    let found = match &probed {
+        Probed::Cpu => probe::run(&options, &machine, started, &stop, watch),
+        #[cfg(feature = "cuda")]
+        Probed::Card(gpu) => probe::gpu::run((gpu, &args.device), (&options, &machine), started, &stop, watch),
+    };
     drop(progress);
     failed?;
     let interrupted = stop.load(Ordering::Relaxed);
@@ -127,7 +148,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         };
         super::print(&line(&serde_json::json!({
             "event": "done", "record": file, "seconds": record.elapsed_s, "interrupted": interrupted,
-            "clock_ghz": found.clock_ghz, "grade": found.grade, "gpu": found.gpu,
+            "clock_ghz": found.clock_ghz, "grade": found.grade,
+            "gpu": found.gpu.map(|gpu| gpu.card.clone()),
             "least_width_bits": found.bus.least_width_bits, "notes": found.notes,
         })))?;
     } else {
@@ -136,6 +158,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if interrupted {
         let kept = format!("interrupted; what was measured is in {}", file.display());
         return Err(Interrupted(kept).into());
+    }
+    let Body::Probe(found) = &record.body else {
+        return Ok(());
+    };
+    let failures = screen::failures(found, &options.stages);
+    if !failures.is_empty() {
+        bail!("{}; the rest is in {}", failures.join("; "), file.display());
     }
     Ok(())
 }
@@ -160,6 +189,7 @@ fn tell(args: &Args, stage: Stage, found: &Probe) -> anyhow::Result<()> {
     if !args.json {
         return super::print(&screen::stage(stage, found));
     }
+    let card = found.gpu.value.as_ref();
     let value = match stage {
         Stage::Topology => serde_json::to_value(&found.topology),
         Stage::Bus => serde_json::to_value(&found.bus),
@@ -171,6 +201,11 @@ fn tell(args: &Args, stage: Stage, found: &Probe) -> anyhow::Result<()> {
         Stage::Nodes => serde_json::to_value(&found.nodes),
         Stage::Bandwidth => serde_json::to_value(&found.bandwidth),
         Stage::Roofline => serde_json::to_value(&found.roofline),
+        Stage::Card => serde_json::to_value(card.map(|gpu| &gpu.card)),
+        Stage::Copies => serde_json::to_value(card.map(|gpu| &gpu.copies)),
+        Stage::Streams => serde_json::to_value(card.map(|gpu| &gpu.streams)),
+        Stage::Launches => serde_json::to_value(card.map(|gpu| &gpu.launches)),
+        Stage::Chase => serde_json::to_value(card.map(|gpu| &gpu.latency)),
     };
     super::print(&line(&serde_json::json!({"event": stage.name(), "found": value?})))
 }

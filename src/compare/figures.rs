@@ -1,6 +1,6 @@
 //! What can be compared of a record: every figure with its unit, its interval, and which way is better.
 
-use crate::measure::{Bench, Body, Ordered, Probe, Record, Training, binary_bytes};
+use crate::measure::{Bench, Body, GpuProbe, Latency, Ordered, Probe, Record, Training, binary_bytes};
 
 /// Which way is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,21 +89,10 @@ impl Found {
             self.add("clock".to_owned(), ("GHz", Better::More), ghz, (ghz, ghz));
         }
         if let Some(latency) = &probe.latency.value {
-            for level in &latency.levels {
-                if let Some(knee) = &level.found.value {
-                    let name = format!("L{} found", level.level);
-                    let kib = |bytes: f64| bytes / 1024.0;
-                    let interval = (kib(knee.interval.0), kib(knee.interval.1));
-                    self.add(name, ("KiB", Better::Neither), kib(knee.size), interval);
-                }
-            }
-            for curve in &latency.curves {
-                // One size in four: the curves of two records, not their every point.
-                for point in curve.points.iter().filter(|point| is_power_of_four(point.size)) {
-                    let name = format!("latency, {}, {}", curve.title, binary_bytes(point.size));
-                    self.add(name, ns, point.ns, point.interval_ns);
-                }
-            }
+            self.latency("", latency);
+        }
+        if let Some(gpu) = &probe.gpu.value {
+            self.card(gpu);
         }
         for row in probe.parallelism.value.iter().flatten() {
             self.samples(format!("{} chains, a load", row.chains), ns, &row.samples);
@@ -132,6 +121,51 @@ impl Found {
             for kernel in &roofline.kernels {
                 self.samples(kernel.kernel.clone(), ns, &kernel.samples_ns);
             }
+        }
+    }
+
+    /// Caches and curves; `of` says whose.
+    fn latency(&mut self, of: &str, latency: &Latency) {
+        for level in &latency.levels {
+            if let Some(knee) = &level.found.value {
+                let name = format!("{of}L{} found", level.level);
+                let kib = |bytes: f64| bytes / 1024.0;
+                let interval = (kib(knee.interval.0), kib(knee.interval.1));
+                self.add(name, ("KiB", Better::Neither), kib(knee.size), interval);
+            }
+        }
+        for curve in &latency.curves {
+            // One size in four: the curves of two records, not their every point.
+            for point in curve.points.iter().filter(|point| is_power_of_four(point.size)) {
+                let name = format!("{of}latency, {}, {}", curve.title, binary_bytes(point.size));
+                self.add(name, ("ns", Better::Less), point.ns, point.interval_ns);
+            }
+        }
+    }
+
+    /// A card's figures. The name has no number of it: two records may have it in different slots.
+    fn card(&mut self, gpu: &GpuProbe) {
+        let gbps = ("GB/s", Better::More);
+        if let Some(&ghz) = gpu.clock_ghz.value.as_ref() {
+            self.add("card: clock".to_owned(), ("GHz", Better::More), ghz, (ghz, ghz));
+        }
+        for row in gpu.copies.value.iter().flatten() {
+            self.add(
+                format!("card: {}, {}", row.way, row.host),
+                gbps,
+                row.gbps,
+                row.interval_gbps,
+            );
+        }
+        for row in gpu.streams.value.iter().flatten() {
+            let name = format!("card: {}, {}", row.kernel, binary_bytes(row.bytes));
+            self.add(name, gbps, row.gbps, row.interval_gbps);
+        }
+        for row in gpu.launches.value.iter().flatten() {
+            self.samples(format!("card: {}", row.what), ("ns", Better::Less), &row.samples_ns);
+        }
+        if let Some(latency) = &gpu.latency.value {
+            self.latency("card: ", latency);
         }
     }
 }

@@ -75,7 +75,7 @@ fn run(run: &mut Run<'_>) -> Result<Outcome, Failure> {
             source: found.bus.width_bits.source.clone(),
             peak_gbps: found.bus.peak_gbps.value,
             streams: streams.map(stream).collect(),
-            gpu: found.gpu.to_string(),
+            gpu: found.gpu.map(|gpu| gpu.card.name.clone()).to_string(),
         })
     })?;
     Ok(assess(&data, full))

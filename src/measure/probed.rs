@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Fact;
+use super::{Fact, GpuProbe};
 
 /// A probe's findings. A stage that was not run, or not finished, is a [`Fact`] without a value that says why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,8 +12,8 @@ pub struct Probe {
     pub topology: Topology,
     /// Width and speed of the memory bus, as the firmware claims them.
     pub bus: Bus,
-    /// The GPU's memory: not probed yet, and says so.
-    pub gpu: Fact<String>,
+    /// A card, where one was probed; the stages of the CPU then have no values.
+    pub gpu: Fact<GpuProbe>,
     /// Core clock while the probe ran, GHz.
     pub clock_ghz: Fact<f64>,
     /// How far the run can be trusted.

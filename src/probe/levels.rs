@@ -26,9 +26,16 @@ pub fn clearest(curves: &[Curve]) -> Option<&Curve> {
 
 /// One entry a claimed cache, from the first level up; the last one takes the largest rise that is left, wherever it is.
 pub fn compare(caches: &[ClaimedCache], curves: &[Curve], hypervisor: bool, seed: u64) -> Vec<Level> {
-    let Some(curve) = clearest(curves) else {
-        return Vec::new();
+    let sharing = if hypervisor {
+        "shared with other guests or partitioned by the host"
+    } else {
+        "other cores share it"
     };
+    clearest(curves).map_or_else(Vec::new, |curve| against(caches, curve, sharing, seed))
+}
+
+/// The same beside one curve. `sharing`: why the last cache may be smaller than claimed.
+pub fn against(caches: &[ClaimedCache], curve: &Curve, sharing: &str, seed: u64) -> Vec<Level> {
     let mut left: Vec<Knee> = curve.knees.clone();
     let by_sweep = sweeps(curve, seed);
     let mut levels = Vec::new();
@@ -42,7 +49,7 @@ pub fn compare(caches: &[ClaimedCache], curves: &[Curve], hypervisor: bool, seed
             // Knees below are no cache of a higher level.
             left.retain(|other| other.size > knee.size);
         }
-        let verdict = verdict(cache.bytes.value, taken.as_ref(), &sweeps, last, hypervisor);
+        let verdict = verdict(cache.bytes.value, taken.as_ref(), &sweeps, last, sharing);
         levels.push(Level {
             level: cache.level,
             claimed_bytes: cache.bytes.clone(),
@@ -131,7 +138,7 @@ fn hit(curve: &Curve, below: Option<&Level>, size: f64) -> Option<f64> {
     )
 }
 
-fn verdict(claimed: Option<u64>, found: Option<&Knee>, sweeps: &[f64], last: bool, hypervisor: bool) -> String {
+fn verdict(claimed: Option<u64>, found: Option<&Knee>, sweeps: &[f64], last: bool, sharing: &str) -> String {
     let Some(found) = found else {
         return match claimed {
             Some(_) if last => "not seen: no rise in the curve is its end".to_owned(),
@@ -155,13 +162,8 @@ fn verdict(claimed: Option<u64>, found: Option<&Knee>, sweeps: &[f64], last: boo
     let off = octaves(found.size, claimed);
     if off.abs() <= STEP {
         "as claimed, within a factor of two".to_owned()
-    } else if off < 0.0 && last && hypervisor {
-        format!(
-            "effective {}: shared with other guests or partitioned by the host",
-            mib(found.size)
-        )
     } else if off < 0.0 && last {
-        format!("effective {}: other cores share it", mib(found.size))
+        format!("effective {}: {sharing}", mib(found.size))
     } else if off < 0.0 {
         format!("behaves as {}, less than claimed", mib(found.size))
     } else {

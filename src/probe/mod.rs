@@ -6,6 +6,8 @@ pub mod chain;
 pub mod cores;
 mod cpuid;
 pub mod dram;
+#[cfg(feature = "cuda")]
+pub mod gpu;
 mod grade;
 pub mod knees;
 pub mod latency;

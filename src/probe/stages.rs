@@ -31,11 +31,30 @@ pub enum Stage {
     Bandwidth,
     /// FMA peak, roofs, kernels
     Roofline,
+    /// Of a card: what its driver claims
+    Card,
+    /// Of a card: copies from, to and within it
+    Copies,
+    /// Of a card: streaming kernels
+    Streams,
+    /// Of a card: what a launch costs
+    Launches,
+    /// Of a card: latency by working set, and the caches found in it
+    Chase,
 }
 
 impl Stage {
-    /// All, in their order.
-    pub const ALL: [Stage; 10] = [
+    /// Those of a card, in their order.
+    pub const GPU: [Stage; 5] = [
+        Stage::Card,
+        Stage::Copies,
+        Stage::Streams,
+        Stage::Launches,
+        Stage::Chase,
+    ];
+
+    /// Those of the CPU, in their order.
+    pub const CPU: [Stage; 10] = [
         Stage::Topology,
         Stage::Bus,
         Stage::Latency,
@@ -61,6 +80,11 @@ impl Stage {
             Stage::Nodes => "nodes",
             Stage::Bandwidth => "bandwidth",
             Stage::Roofline => "roofline",
+            Stage::Card => "card",
+            Stage::Copies => "copies",
+            Stage::Streams => "streams",
+            Stage::Launches => "launches",
+            Stage::Chase => "chase",
         }
     }
 }
@@ -105,7 +129,7 @@ pub fn run(
     let first = cpus.first().copied();
     let mut ghz = Vec::new();
     ghz.extend(first.and_then(|cpu| pin::on_cpu(cpu, clock_ghz).0));
-    for stage in Stage::ALL {
+    for stage in Stage::CPU {
         if !options.stages.contains(&stage) {
             continue;
         }
@@ -152,18 +176,22 @@ pub fn run(
     found
 }
 
-fn empty(topology: Topology, options: &Options) -> Probe {
-    let skipped = |stage: Stage| {
-        if options.stages.contains(&stage) {
-            "stopped before it"
-        } else {
-            "not asked for"
-        }
-    };
+/// Why a stage has left nothing.
+pub(super) fn skipped(options: &Options, stage: Stage) -> &'static str {
+    if options.stages.contains(&stage) {
+        "stopped before it"
+    } else {
+        "not asked for"
+    }
+}
+
+/// Nothing measured yet.
+pub(super) fn empty(topology: Topology, options: &Options) -> Probe {
+    let skipped = |stage: Stage| skipped(options, stage);
     Probe {
         topology,
         bus: bus::parse(Vec::new()),
-        gpu: Fact::unknown("the memory of a GPU is not probed yet"),
+        gpu: Fact::unknown("this run probed the CPU; --device cuda:0 probes a card"),
         clock_ghz: Fact::unknown("not measured"),
         grade: grade::none(),
         latency: Fact::unknown(skipped(Stage::Latency)),
@@ -198,6 +226,7 @@ fn one(
     let seed = options.seed;
     match stage {
         Stage::Topology | Stage::Bus => (),
+        Stage::Card | Stage::Copies | Stage::Streams | Stage::Launches | Stage::Chase => (),
         Stage::Latency => {
             let outcome = watched(first, progress, |done| {
                 latency::curves(clock, most, &effort, seed, |share| {

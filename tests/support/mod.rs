@@ -7,6 +7,7 @@ pub mod fashion_mnist;
 pub mod probed;
 pub mod records;
 pub mod searched;
+pub mod stand_in;
 
 /// Whether a test may go on. A tool that this machine lacks skips the test, unless `TILELAB_REQUIRE_ALL=1`.
 pub fn needs(tool: &str, found: bool) -> bool {

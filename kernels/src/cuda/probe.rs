@@ -3,19 +3,53 @@
 use super::call::{aligned, length, size};
 use super::{Call, CallError, Slice, geometry};
 
-/// Follows `next` from `start` on for `steps` dependent loads; `out` gets where that ended and the cycles that it took. The
-/// caller knows that every element of `next` is an index into it.
+/// A walk along a chain, each load of which waits for the one before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Walk {
+    /// The element that it begins with.
+    pub start: u32,
+    /// Loads before the clock is looked at.
+    pub warm: u32,
+    /// Loads of a slice.
+    pub steps: u32,
+    /// Slices, each timed by itself.
+    pub slices: u32,
+}
+
+impl Walk {
+    /// Loads in all.
+    pub fn loads(&self) -> u64 {
+        u64::from(self.warm) + u64::from(self.steps) * u64::from(self.slices)
+    }
+}
+
+/// Follows `next`; `out` gets where that ended, the cycles of all of it, and the cycles of each slice. The caller knows that every
+/// element of `next` is an index into it. A load is one of 4 bytes, and a multiplication and addition for its address.
 ///
 /// # Errors
 /// Lengths that do not fit.
-pub fn chase(steps: u32, start: u32, next: Slice<u32>, out: Slice<u64>) -> Result<Call, CallError> {
+pub fn chase(walk: Walk, next: Slice<u32>, out: Slice<u64>) -> Result<Call, CallError> {
     const KERNEL: &str = "chase";
-    length(KERNEL, "out", out, 2)?;
+    let Walk {
+        start,
+        warm,
+        steps,
+        slices,
+    } = walk;
+    length(KERNEL, "out", out, 2 + slices as usize)?;
     size(KERNEL, "the chain", next.len())?;
     if start as usize >= next.len() {
         length(KERNEL, "next", next, start as usize + 1)?;
     }
-    Call::new(KERNEL, 1, 32, vec![steps.into(), start.into(), next.into(), out.into()])
+    let args = vec![
+        warm.into(),
+        steps.into(),
+        slices.into(),
+        start.into(),
+        next.into(),
+        out.into(),
+    ];
+    Call::new(KERNEL, 1, 32, args)
 }
 
 /// A stream over arrays whose lengths are a multiple of 4.

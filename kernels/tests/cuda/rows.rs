@@ -1,6 +1,6 @@
 //! What is done row by row, softmax, and the probe's kernels.
 
-use tilelab_kernels::cuda::probe::{self, Stream, chase};
+use tilelab_kernels::cuda::probe::{self, Stream, Walk, chase};
 use tilelab_kernels::cuda::rows::{self, TargetLoss};
 use tilelab_kernels::cuda::softmax;
 use tilelab_kernels::{Dropout, Labels, MatRef, reference};
@@ -225,9 +225,25 @@ fn the_largest_column_and_metrics() {
 fn chains_and_streams() {
     let mut sim = Sim::new(7);
     let next: Vec<u32> = (0..97).map(|i| (i + 31) % 97).collect();
-    let (card, out) = (sim.put(&next), sim.room::<u64>(2));
-    sim.run(&chase(100, 5, card, out).unwrap());
-    assert_eq!(sim.get(out)[0], (5 + 100 * 31) % 97);
+    let (card, out) = (sim.put(&next), sim.room::<u64>(5));
+    let walk = Walk {
+        start: 5,
+        warm: 100,
+        steps: 40,
+        slices: 3,
+    };
+    sim.run(&chase(walk, card, out).unwrap());
+    let got = sim.get(out);
+    assert_eq!((got[0], walk.loads()), ((5 + 220 * 31) % 97, 220));
+    // The clock counts instructions here: slices are alike, and within the whole.
+    assert!(
+        got[2..].iter().all(|&cycles| cycles >= 40) && got[1] > got[2..].iter().sum(),
+        "{got:?}"
+    );
+    assert!(
+        chase(Walk { slices: 4, ..walk }, card, out).is_err(),
+        "more slices than room"
+    );
 
     let (b, c) = (random(1, 1032, 1.0), random(2, 1032, 1.0));
     let (bs, cs, a) = (sim.put(&b), sim.put(&c), sim.room(1032));

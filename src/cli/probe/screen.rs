@@ -1,5 +1,6 @@
 //! A probe on a terminal: a few lines a stage.
 
+use super::card;
 use crate::measure::{Bandwidth, Bus, Cores, Fact, Latency, Probe, Roofline, Stream, Table, Topology, binary_bytes};
 use crate::probe::Stage;
 
@@ -62,17 +63,28 @@ pub fn stage(stage: Stage, found: &Probe) -> String {
         }),
         Stage::Bandwidth => told(&found.bandwidth, "bandwidth", bandwidth),
         Stage::Roofline => told(&found.roofline, "roofline", roofline),
+        Stage::Card | Stage::Copies | Stage::Streams | Stage::Launches | Stage::Chase => {
+            told(&found.gpu, "card", |gpu| card::stage(stage, gpu))
+        }
     };
     text + "\n"
 }
 
 /// What stands behind all stages.
 pub fn closing(found: &Probe) -> String {
-    let mut text = format!("GPU: {}\n", found.gpu);
-    text += &format!(
-        "clock while measuring: {}\n",
-        found.clock_ghz.map(|ghz| format!("{ghz:.2} GHz"))
-    );
+    let ghz = |ghz: &Fact<f64>| ghz.map(|ghz| format!("{ghz:.2} GHz"));
+    let mut text = match &found.gpu.value {
+        Some(gpu) => format!(
+            "clock of the card: {} ({})\n",
+            ghz(&gpu.clock_ghz),
+            gpu.clock_ghz.source
+        ),
+        None => format!(
+            "GPU: {}\nclock while measuring: {}\n",
+            found.gpu.source,
+            ghz(&found.clock_ghz)
+        ),
+    };
     if found.bus.least_width_bits.value.is_some() {
         text += &format!(
             "memory bus: at least {} bits ({})\n",
@@ -90,14 +102,33 @@ pub fn closing(found: &Probe) -> String {
     text + "\n"
 }
 
-fn told<T>(fact: &Fact<T>, name: &str, show: impl FnOnce(&T) -> String) -> String {
+/// Stages of a card that were to run and could not, with their reasons: there a call of the driver failed, or a result was wrong.
+pub fn failures(found: &Probe, stages: &[Stage]) -> Vec<String> {
+    let Some(gpu) = &found.gpu.value else {
+        return Vec::new();
+    };
+    let facts = [
+        (Stage::Copies, gpu.copies.value.is_some(), &gpu.copies.source),
+        (Stage::Streams, gpu.streams.value.is_some(), &gpu.streams.source),
+        (Stage::Launches, gpu.launches.value.is_some(), &gpu.launches.source),
+        (Stage::Chase, gpu.latency.value.is_some(), &gpu.latency.source),
+    ];
+    let failed = facts
+        .into_iter()
+        .filter(|(stage, known, _)| stages.contains(stage) && !known);
+    failed
+        .map(|(stage, _, why)| format!("{}: {why}", stage.name()))
+        .collect()
+}
+
+pub(super) fn told<T>(fact: &Fact<T>, name: &str, show: impl FnOnce(&T) -> String) -> String {
     match &fact.value {
         Some(value) => show(value),
         None => format!("{name}: unknown: {}\n", fact.source),
     }
 }
 
-fn size(fact: &Fact<u64>) -> String {
+pub(super) fn size(fact: &Fact<u64>) -> String {
     fact.map(|bytes| binary_bytes(*bytes)).to_string()
 }
 
@@ -180,7 +211,7 @@ fn bus(found: &Bus) -> String {
     text
 }
 
-fn latency(found: &Latency) -> String {
+pub(super) fn latency(found: &Latency) -> String {
     let mut table = Table::new(&["cache", "claimed", "found", "90 % interval", "load that hits", ""]);
     for level in &found.levels {
         let knee = level.found.value.as_ref();

@@ -1,5 +1,6 @@
 //! The memory system: claimed beside measured.
 
+mod card;
 mod charts;
 mod tables;
 
@@ -16,6 +17,10 @@ pub fn section(record: &Record, found: &Probe) -> Section {
     section.notes.extend(reasons(found));
     section.charts = charts::all(found);
     section.tables = tables::all(found);
+    if let Some(gpu) = &found.gpu.value {
+        section.charts.extend(card::charts(gpu));
+        section.tables.splice(0..0, card::tables(gpu));
+    }
     section.conditions.extend(conditions(found));
     section
 }
@@ -40,7 +45,9 @@ fn verdict(found: &Probe) -> String {
         let claimed = level.claimed_bytes.map(|size| bytes(*size));
         parts.push(format!("L{} claims {claimed}, {size}: {}", level.level, level.verdict));
     }
-    if parts.is_empty() {
+    if let Some(gpu) = &found.gpu.value {
+        parts.extend(card::verdict(gpu));
+    } else if parts.is_empty() {
         parts.push(format!("caches were not looked for ({})", found.latency.source));
     }
     if let Some(best) = dram(found) {
@@ -61,6 +68,9 @@ fn dram(found: &Probe) -> Option<f64> {
 }
 
 fn headline(found: &Probe) -> Option<Headline> {
+    if let Some(gpu) = &found.gpu.value {
+        return card::headline(gpu);
+    }
     Some(Headline {
         value: format!("{} GB/s", fixed(dram(found)?, 1)),
         label: "from DRAM".to_owned(),
@@ -72,6 +82,9 @@ fn reasons(found: &Probe) -> Vec<String> {
     fn of<T>(name: &str, fact: &Fact<T>) -> Option<String> {
         let told = fact.value.is_none() && fact.source != "not asked for";
         told.then(|| format!("{name}: unknown: {}.", fact.source))
+    }
+    if let Some(gpu) = &found.gpu.value {
+        return card::reasons(gpu);
     }
     [
         of("Memory bus", &found.bus.devices),

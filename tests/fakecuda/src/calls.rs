@@ -72,7 +72,7 @@ export! {
             16 => 4,
             36 => 1_000_000,
             37 => 128,
-            38 => 1 << 20,
+            38 => setting("FAKECUDA_L2", 1 << 20) as c_int,
             75 => capability / 10,
             76 => capability % 10,
             _ => return INVALID_VALUE,
@@ -203,10 +203,12 @@ export! {
     }
 
     fn cuMemcpyDtoHAsync_v2(to: *mut c_void, from: u64, bytes: usize, stream: *mut c_void) -> Code {
+        if forgotten("cuMemcpyDtoHAsync") { return SUCCESS; }
         enqueue(stream, Work::Copy(HostCopy::down(to.cast(), from, bytes)))
     }
 
     fn cuMemcpyDtoDAsync_v2(to: u64, from: u64, bytes: usize, stream: *mut c_void) -> Code {
+        if forgotten("cuMemcpyDtoDAsync") { return SUCCESS; }
         enqueue(stream, Work::CopyWithin(to, from, bytes))
     }
 

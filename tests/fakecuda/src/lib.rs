@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `FAKECUDA_CAPABILITY` | 10 * major + minor; 86 without it |
 //! | `FAKECUDA_BYTES` | memory of the card; 1 GiB without it |
+//! | `FAKECUDA_L2` | bytes of its second-level cache; 1 MiB without it |
 //! | `FAKECUDA_SEED` | decides the order of streams, blocks, warps and lanes; 0 without it |
 //! | `FAKECUDA_FORGET` | a call that does nothing: the host behaves as if it had forgotten it |
 //! | `FAKECUDA_VERSION` | what the driver says it knows; 12000 without it |

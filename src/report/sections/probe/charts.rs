@@ -7,7 +7,7 @@ use crate::report::ticks::Scale;
 const KIB: f64 = 1024.0;
 
 /// How to read the edges.
-const EDGES: &str = "Upright lines are cache sizes: named at the top as claimed, at the foot as found.";
+pub(super) const EDGES: &str = "Upright lines are cache sizes: named at the top as claimed, at the foot as found.";
 
 /// Every chart that there are figures for.
 pub fn all(found: &Probe) -> Vec<Chart> {
@@ -33,18 +33,18 @@ pub fn all(found: &Probe) -> Vec<Chart> {
     charts
 }
 
-fn drawable(curve: &Curve) -> bool {
+pub(super) fn drawable(curve: &Curve) -> bool {
     curve.points.len() > 1
 }
 
-fn log(label: &str, unit: &str) -> Axis {
+pub(super) fn log(label: &str, unit: &str) -> Axis {
     Axis {
         scale: Scale::Log,
         ..Axis::new(label, unit)
     }
 }
 
-fn edges(latency: &Latency) -> Vec<Edge> {
+pub(super) fn edges(latency: &Latency) -> Vec<Edge> {
     let edge = |level: u32, what: &str, bytes: f64| Edge {
         label: format!("L{level} {what}"),
         name: format!("L{level}"),
@@ -71,7 +71,7 @@ fn points(curve: &Curve, unit: f64) -> Vec<Point> {
     curve.points.iter().map(point).collect()
 }
 
-fn curves(latency: &Latency, edges: Vec<Edge>) -> Chart {
+pub(super) fn curves(latency: &Latency, edges: Vec<Edge>) -> Chart {
     let series = latency.curves.iter().map(|curve| Series {
         name: curve.title.clone(),
         join: Join::Line,

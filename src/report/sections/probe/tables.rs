@@ -9,7 +9,9 @@ pub fn all(found: &Probe) -> Vec<Table> {
     let mut tables = Vec::new();
     tables.extend(found.latency.value.as_ref().map(levels));
     tables.push(topology(&found.topology));
-    tables.extend(bus(&found.bus));
+    if found.gpu.value.is_none() {
+        tables.extend(bus(&found.bus));
+    }
     tables.extend(found.cores.value.as_ref().map(cores));
     tables.extend(found.parallelism.value.as_ref().map(|rows| {
         let row =
@@ -67,7 +69,7 @@ pub fn all(found: &Probe) -> Vec<Table> {
     tables
 }
 
-fn table(caption: &str, head: Vec<Column>, rows: Vec<Vec<String>>, layout: Layout) -> Table {
+pub(super) fn table(caption: &str, head: Vec<Column>, rows: Vec<Vec<String>>, layout: Layout) -> Table {
     Table {
         caption: caption.to_owned(),
         head,
@@ -77,11 +79,11 @@ fn table(caption: &str, head: Vec<Column>, rows: Vec<Vec<String>>, layout: Layou
     }
 }
 
-fn size(fact: &Fact<u64>) -> String {
+pub(super) fn size(fact: &Fact<u64>) -> String {
     fact.map(|size| bytes(*size)).to_string()
 }
 
-fn levels(found: &Latency) -> Table {
+pub(super) fn levels(found: &Latency) -> Table {
     let measured = |size: f64| bytes((size / 1024.0).round().max(1.0) as u64 * 1024);
     let row = |level: &crate::measure::Level| {
         let knee = level.found.value.as_ref();

@@ -1,0 +1,220 @@
+//! `tilelab probe --device cuda:N` over the stand-in: chains walked whole, bytes counted, patterns compared, a record with everything in
+//! it. Speeds mean nothing here.
+#![allow(clippy::unwrap_used)] // A test may panic.
+#![cfg(all(feature = "cuda", target_os = "linux"))]
+
+mod support;
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::Value;
+use support::cli::text;
+use support::stand_in::{stand_in, with};
+use tilelab::measure::{Body, GpuProbe, Probe};
+
+/// A card with caches and a memory that are quick to walk through.
+const SMALL: [(&str, &str); 2] = [("FAKECUDA_L2", "65536"), ("FAKECUDA_BYTES", "1048576")];
+
+fn probe(folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Output {
+    let driver = stand_in();
+    let mut command = support::cli::command(folder, &[&["probe", "--device", "cuda:0", "--quick"], args].concat());
+    command.envs(SMALL).envs(environment.iter().copied());
+    with(driver.path(), command)
+}
+
+fn kept(folder: &Path) -> Probe {
+    let (records, problems) = tilelab::report::load(&folder.join("reports/raw"));
+    assert!(problems.is_empty() && records.len() == 1, "{problems:?}");
+    let Body::Probe(found) = &records[0].body else {
+        panic!("not a probe");
+    };
+    (**found).clone()
+}
+
+fn card(found: &Probe) -> &GpuProbe {
+    found.gpu.value.as_ref().unwrap()
+}
+
+/// Everything, once: stages as JSON, the record, the report made from it.
+#[test]
+fn a_card_gives_every_stage_a_record_and_a_section() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = probe(folder.path(), &["--json"], &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let events: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["card", "copies", "streams", "launches", "chase", "done"]);
+    assert_eq!(lines[5]["gpu"]["value"]["name"], "PTX interpreter");
+
+    let found = kept(folder.path());
+    let gpu = card(&found);
+    assert_eq!((gpu.device.as_str(), gpu.card.capability.as_str()), ("cuda:0", "8.6"));
+    // 1 GHz, 128 bits.
+    assert_eq!(gpu.card.peak_gbps.value, Some(32.0));
+    assert_eq!(gpu.card.l2_bytes.value, Some(65536));
+    assert!(found.latency.value.is_none() && found.latency.source == "not asked for");
+
+    let copies = gpu.copies.value.as_ref().unwrap();
+    let kinds: Vec<(&str, &str)> = copies.iter().map(|row| (row.way.as_str(), row.host.as_str())).collect();
+    assert_eq!(
+        kinds,
+        [
+            ("host to device", "pinned"),
+            ("device to host", "pinned"),
+            ("both ways", "pinned"),
+            ("host to device", "pageable"),
+            ("device to host", "pageable"),
+            ("device to device", "none")
+        ]
+    );
+    for row in copies {
+        assert_eq!(row.samples_ns.len(), 5);
+        // The stand-in's clock counts pieces of work, a microsecond each, of one stream or of both.
+        let counted: &[f64] = match (row.way.as_str(), row.clock.as_str()) {
+            (_, "host") => continue,
+            // 8 copies, the event of the pinned memory and the last event.
+            ("host to device" | "device to host", _) => &[10e3],
+            ("device to device", _) => &[9e3],
+            // Twice that, the wait and the event between the streams, and the wait for it.
+            _ => &[21e3, 22e3],
+        };
+        for &ns in &row.samples_ns {
+            assert!(counted.iter().any(|count| (ns - count).abs() < 1.0), "{row:?}");
+        }
+        let moved = row.bytes
+            * u64::from(row.copies)
+            * if row.way.contains("host to") || row.way.contains("to host") {
+                1
+            } else {
+                2
+            };
+        let mut samples = row.samples_ns.clone();
+        samples.sort_by(f64::total_cmp);
+        assert!(
+            (row.gbps - moved as f64 / samples[2]).abs() < 1e-3 * row.gbps,
+            "{row:?}"
+        );
+    }
+
+    let streams = gpu.streams.value.as_ref().unwrap();
+    let sets = streams.len() / 4;
+    assert!(streams.len() == 4 * sets && sets >= 4, "{}", streams.len());
+    for row in streams {
+        assert!(row.bytes % 48 == 0 && row.samples_ns.len() == 5, "{row:?}");
+        // A launch each, and the last event.
+        assert!(
+            (row.samples_ns[0] - 1e3 * f64::from(row.passes + 1)).abs() < 1.0,
+            "{row:?}"
+        );
+    }
+    let launches = gpu.launches.value.as_ref().unwrap();
+    assert_eq!(launches.len(), 6);
+    assert!(launches.iter().all(|row| row.samples_ns.len() == 20 && row.ns > 0.0));
+
+    let latency = gpu.latency.value.as_ref().unwrap();
+    let curve = &latency.curves[0];
+    assert_eq!(latency.levels.len(), 2);
+    assert_eq!(gpu.clock_ghz.value, Some(1.0), "{}", gpu.clock_ghz.source);
+    assert!(gpu.clock_ghz.source.contains("claimed"));
+    let most = curve.points.last().unwrap();
+    assert!(
+        curve.points[0].size == 1024 && most.size > 65536,
+        "beyond the second-level cache"
+    );
+    // Two sweeps over all sizes, three slices each; its clock counts instructions, of which a load has a few.
+    assert_eq!(curve.visits.len(), 2 * curve.points.len());
+    for visit in &curve.visits {
+        assert!(
+            visit.ns.len() == 3 && visit.ns.iter().all(|&ns| (2.0..20.0).contains(&ns)),
+            "{visit:?}"
+        );
+    }
+    assert!(
+        curve.knees.is_empty(),
+        "an interpreter has no caches: {:?}",
+        curve.knees
+    );
+
+    let output = support::cli::run(folder.path(), &["report"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let page = std::fs::read_to_string(folder.path().join("reports/index.html")).unwrap();
+    for said in [
+        "PTX interpreter",
+        "Copies from, to and within the card",
+        "Latency by working set, cuda:0",
+        "Bandwidth by working set, cuda:0",
+        "What a launch costs",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+    // A record beside itself: every figure is the same.
+    let file = std::fs::read_dir(folder.path().join("reports/raw"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let file = file.to_str().unwrap();
+    let output = support::cli::run(folder.path(), &["compare", file, file]);
+    let compared = text(&output.stdout);
+    assert!(output.status.success(), "{compared}{}", text(&output.stderr));
+    assert!(
+        compared.contains("both ways, pinned") && compared.contains("triad"),
+        "{compared}"
+    );
+}
+
+/// What a call leaves out is found by the patterns: the driver says that it copied, and did not.
+#[test]
+fn a_copy_that_does_not_arrive_is_found() {
+    for (forgotten, told) in [
+        (
+            "cuMemcpyDtoHAsync",
+            "device to host, pinned: the pattern came out changed from byte 0",
+        ),
+        (
+            "cuMemcpyDtoDAsync",
+            "device to device, none: the pattern came out changed from byte 0",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = probe(folder.path(), &["--only", "copies"], &[("FAKECUDA_FORGET", forgotten)]);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(told) && stderr.lines().count() == 1, "{stderr}");
+        let found = kept(folder.path());
+        assert!(card(&found).copies.source.contains("pattern"));
+        assert_eq!(card(&found).streams.source, "not asked for");
+    }
+}
+
+#[test]
+fn a_stage_of_the_other_device_and_a_card_without_memory_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = probe(folder.path(), &["--only", "cores"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.contains("it has card, copies, streams, launches, chase") && stderr.lines().count() == 1,
+        "{stderr}"
+    );
+    let output = support::cli::run(folder.path(), &["probe", "--only", "chase"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("--device cpu has no such stage"),
+        "{}",
+        text(&output.stderr)
+    );
+
+    let output = probe(folder.path(), &[], &[("FAKECUDA_BYTES", "3000")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("too few to measure in"),
+        "{}",
+        text(&output.stderr)
+    );
+}
