@@ -19,7 +19,7 @@ use crate::card::{
 };
 use crate::limits;
 
-fn card() -> MutexGuard<'static, Card> {
+pub(crate) fn card() -> MutexGuard<'static, Card> {
     static CARD: OnceLock<Mutex<Card>> = OnceLock::new();
     CARD.get_or_init(|| Mutex::new(Card::new()))
         .lock()

@@ -4,6 +4,7 @@
 //! piece no event holds back, in an order that a seed decides: a wait that was forgotten gives wrong numbers. Copies from the
 //! host read its memory when their turn comes, and a buffer that was written or freed before is a finding. Whatever is found
 //! is printed, and from then on every call fails, as after a fault of a card. A launch beyond the limits of a card is refused.
+//! It stands in for cuBLAS too, where a test gives it that name.
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -15,4 +16,5 @@
 
 mod calls;
 mod card;
+mod cublas;
 mod limits;
