@@ -311,11 +311,14 @@ fn a_forgotten_wait_of_the_session_is_found() {
     }
 }
 
-/// The cases of a bench on a stand-in of this capability, whose clock counts pieces of work.
+/// The cases of a bench on a stand-in of this capability.
 fn benched(folder: &Path, driver: &Path, capability: &str, args: &[&str]) -> Vec<Value> {
     let args = [&["bench"], args, &["--device", "cuda:0", "--json", "--rounds", "1"]].concat();
     let mut bench = command(folder, &args);
-    bench.env("FAKECUDA_CAPABILITY", capability);
+    // So long that one call is a sample.
+    bench
+        .env("FAKECUDA_CAPABILITY", capability)
+        .env("FAKECUDA_PIECE_US", "10000");
     let output = with(driver, bench);
     assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
     let lines = text(&output.stdout)

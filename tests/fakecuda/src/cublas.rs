@@ -85,6 +85,7 @@ pub unsafe extern "C" fn cublasSgemm_v2(
     if card.run_stream(stream as u64) != 0 {
         return EXECUTION_FAILED;
     }
+    card.tick();
     let mut at = |address: u64, element: usize| {
         let mut bytes = [0; 4];
         let read = card.machine.read(address + 4 * element as u64, &mut bytes);

@@ -12,6 +12,7 @@
 //! | `FAKECUDA_BYTES` | memory of the card; 1 GiB without it |
 //! | `FAKECUDA_SEED` | decides the order of streams, blocks, warps and lanes; 0 without it |
 //! | `FAKECUDA_FORGET` | a call that does nothing: the host behaves as if it had forgotten it |
+//! | `FAKECUDA_PIECE_US` | microseconds that a piece of work takes by its events; 1 without it |
 //! | `FAKECUDA_VERSION` | what the driver says it knows; 12000 without it |
 
 mod calls;
