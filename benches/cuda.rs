@@ -9,6 +9,7 @@ use tilelab::bench::Trouble;
 use tilelab::bench::cuda::{Track, gemm};
 use tilelab::bench::gemm::Operands;
 use tilelab::cli::shapes::Shape;
+use tilelab::measure::Lineup;
 
 /// Sides of cubes: a power of two, off it, and one that fills any card.
 const SIDES: [usize; 3] = [1024, 1025, 4096];
@@ -22,10 +23,10 @@ fn products(c: &mut Criterion) {
     for side in SIDES {
         let operands = Operands::new(Shape::cube(side), 1);
         let trouble = Trouble::default();
-        let lineup = gemm::lineup(&mut track, &operands, &[], &trouble).unwrap();
-        let mut group = c.benchmark_group(lineup.name);
+        let Lineup { name, contestants, .. } = gemm::lineup(&mut track, &operands, &[], &trouble).unwrap();
+        let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Elements(operands.shape().flops() as u64));
-        for mut contestant in lineup.contestants {
+        for mut contestant in contestants {
             assert!(
                 contestant.error_over_bound() <= 1.0,
                 "{}: a wrong answer",
