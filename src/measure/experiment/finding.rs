@@ -260,6 +260,12 @@ pub enum Finding {
         /// Exponent that was fitted all the same.
         bytes: f64,
     },
+    /// The fastest split of a network over workers is faster than the whole on one thread, in every round.
+    SplitIsFaster(SplitGain),
+    /// In some rounds it is.
+    SplitIsEven(SplitGain),
+    /// In none it is.
+    SplitIsSlower(SplitGain),
     /// Ours beside plain loops over the same products.
     ScratchIsSlower {
         /// A plain version's time over ours in f32, smallest and largest network.
@@ -301,6 +307,22 @@ pub enum Finding {
         gbps: f64,
     },
 }
+
+/// What the fastest split gains.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SplitGain {
+    /// Which it is.
+    pub name: String,
+    /// The whole's time on one thread over its time, median of the rounds.
+    pub gain: f64,
+    /// The same in its worst and in its best round.
+    pub range: (f64, f64),
+    /// What the whole gains by all threads.
+    pub threaded: f64,
+    /// Threads that the machine runs at once.
+    pub cores: usize,
+}
+
 /// A place where the notebook is wrong, with the figure that shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "erratum", rename_all = "snake_case")]
