@@ -238,6 +238,9 @@ pub enum Finding {
         large: f64,
         /// Of the largest at equal updates.
         large_at_equal_updates: f64,
+        /// Curvature at equal loss.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sharpness: Option<Sharpness>,
     },
     /// It stays behind.
     BatchMatters {
@@ -245,6 +248,9 @@ pub enum Finding {
         small: f64,
         /// As above.
         large_at_equal_updates: f64,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sharpness: Option<Sharpness>,
     },
     /// A Hessian's cost is a power of the number of parameters.
     HessianIsPower {
@@ -321,6 +327,31 @@ pub struct SplitGain {
     pub threaded: f64,
     /// Threads that the machine runs at once.
     pub cores: usize,
+}
+
+/// What batches did to the curvature at one loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sharpness {
+    /// Which end is flatter.
+    pub flatter: Flatter,
+    /// Top eigenvalue of the Hessian behind the smallest batch, geometric mean of the seeds.
+    pub small: f64,
+    /// Behind the largest.
+    pub large: f64,
+    /// Distance of the logarithms' means over its standard error.
+    pub errors: f64,
+}
+
+/// Which batches get to a place where the objective is flatter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flatter {
+    /// The smallest.
+    Small,
+    /// The largest.
+    Large,
+    /// The seeds differ as much.
+    Noise,
 }
 
 /// A place where the notebook is wrong, with the figure that shows it.

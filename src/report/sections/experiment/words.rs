@@ -1,6 +1,6 @@
 //! What an experiment found, in a sentence.
 
-use crate::measure::{Experiment, Finding, SplitGain};
+use crate::measure::{Experiment, Finding, Flatter, Sharpness, SplitGain};
 use crate::report::format::{count, number, percent, plural};
 
 use super::super::{Tone, Verdict};
@@ -223,23 +223,48 @@ fn trained(finding: &Finding) -> Option<(Tone, String)> {
             small,
             large,
             large_at_equal_updates,
+            sharpness,
         } => format!(
-            "At equal epochs the largest batch is right on {}, the smallest on {}; at equal updates the largest reaches {}: it lacked updates.",
+            "At equal epochs the largest batch is right on {}, the smallest on {}; at equal updates the largest reaches {}: it lacked updates.{}",
             percent(*large),
             percent(*small),
-            percent(*large_at_equal_updates)
+            percent(*large_at_equal_updates),
+            curvature(sharpness.as_ref())
         ),
         Finding::BatchMatters {
             small,
             large_at_equal_updates,
+            sharpness,
         } => format!(
-            "Even at equal updates the largest batch stays behind: {} against {}.",
+            "Even at equal updates the largest batch stays behind: {} against {}.{}",
             percent(*large_at_equal_updates),
-            percent(*small)
+            percent(*small),
+            curvature(sharpness.as_ref())
         ),
         _ => return None,
     };
     Some((Tone::Plain, text))
+}
+
+/// Where batches end, as a sentence that follows another.
+fn curvature(sharpness: Option<&Sharpness>) -> String {
+    let Some(Sharpness {
+        flatter,
+        small,
+        large,
+        errors,
+    }) = sharpness
+    else {
+        return String::new();
+    };
+    let (small, large, errors) = (number(*small), number(*large), number(*errors));
+    let tops = format!("the Hessian's top eigenvalue is {small} there and {large} behind the largest");
+    let told = match flatter {
+        Flatter::Small => "is at a flatter place",
+        Flatter::Large => "is at a sharper place, not a flatter one",
+        Flatter::Noise => "is no flatter or sharper than the seeds' noise",
+    };
+    format!(" At equal test loss the smallest batch {told}: {tops}, {errors} standard errors apart.")
 }
 
 /// What the fastest split gains.

@@ -17,6 +17,20 @@ fn every_finding_has_its_sentence() {
         test_acc: b,
         unstable,
     };
+    let sharpness = |flatter| {
+        Some(Sharpness {
+            flatter,
+            small: a,
+            large: b,
+            errors: 4.5,
+        })
+    };
+    let updates = |sharpness| Finding::UpdatesMatter {
+        small: b,
+        large: a,
+        large_at_equal_updates: b,
+        sharpness,
+    };
     let gain = SplitGain {
         name: "rows, 2 workers".into(),
         gain: 1.5,
@@ -132,14 +146,14 @@ fn every_finding_has_its_sentence() {
             gap: a,
             error: b,
         },
-        Finding::UpdatesMatter {
-            small: b,
-            large: a,
-            large_at_equal_updates: b,
-        },
+        updates(None),
+        updates(sharpness(Flatter::Small)),
+        updates(sharpness(Flatter::Large)),
+        updates(sharpness(Flatter::Noise)),
         Finding::BatchMatters {
             small: b,
             large_at_equal_updates: a,
+            sharpness: sharpness(Flatter::Noise),
         },
         Finding::SplitIsFaster(gain.clone()),
         Finding::SplitIsEven(gain.clone()),
