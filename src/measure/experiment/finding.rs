@@ -175,8 +175,11 @@ pub enum Finding {
         lr: f64,
         /// Its test accuracy.
         test_acc: f64,
-        /// The smallest rate whose training came to nothing, if one did.
+        /// The smallest rate above it whose training came to nothing with some seed, if one did.
         unstable: Option<f64>,
+        /// With how many of how many seeds it did.
+        #[serde(default)]
+        lost: (usize, usize),
     },
     /// The best of random search and the best of TPE are not alike.
     SearchesDiffer {

@@ -158,9 +158,19 @@ fn trained(finding: &Finding) -> Option<(Tone, String)> {
             percent(*one),
             percent(*control)
         ),
-        Finding::BestRate { lr, test_acc, unstable } => {
-            let beyond = unstable.map_or(" Every rate learned something.".to_owned(), |lr| {
-                format!(" At {} training comes to nothing.", number(lr))
+        Finding::BestRate {
+            lr,
+            test_acc,
+            unstable,
+            lost,
+        } => {
+            // Records from before seeds were counted have none.
+            let seeds = match lost {
+                (_, 0) => String::new(),
+                (lost, all) => format!(" with {lost} of {}", plural(*all, "seed")),
+            };
+            let beyond = unstable.map_or(" No larger rate came to nothing.".to_owned(), |lr| {
+                format!(" At {} training came to nothing{seeds}.", number(lr))
             });
             format!(
                 "The best rate is {}, right on {}.{beyond}",

@@ -16,6 +16,7 @@ fn every_finding_has_its_sentence() {
         lr: 0.5,
         test_acc: b,
         unstable,
+        lost: (2, 3),
     };
     let sharpness = |flatter| {
         Some(Sharpness {
