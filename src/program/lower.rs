@@ -38,8 +38,8 @@ pub use self::writer::{LOGITS, bias_name, output_name, weights_name};
 
 use self::writer::Writer;
 use super::{
-    AdamRule, BatchNorm, BatchNormBackward, BufferId, CORRECT, Element, Epilogue, Field, GRADIENT_SQUARES, LOSS_SUM,
-    Lifetime, MomentumRule, Op, Operand, Product, Program, ProgramError, Scalar, Shape, TargetLoss,
+    BatchNorm, BatchNormBackward, BufferId, CORRECT, Element, Epilogue, Field, GRADIENT_SQUARES, LOSS_SUM, Lifetime,
+    Op, Operand, Product, Program, ProgramError, Scalar, Shape, TargetLoss,
 };
 use crate::mlp::{Extra, Loss, Model, Optimizer};
 

@@ -1,8 +1,8 @@
 //! The curvature that batches of a size lead to.
 //!
 //! Sharpness is the largest eigenvalue of the Hessian of the mean loss over the same rows for all (Keskar et al., On large-batch
-//! training for deep learning, 2017, ask for it). It changes with the loss as training goes on, and at equal epochs or updates losses
-//! differ threefold: what small batches do to it is read where every run gets to the same test loss for the first time.
+//! training for deep learning, 2017, ask for it). It changes with the loss as training goes on, and at equal epochs or updates
+//! losses differ: what small batches do to it is read where every run gets to the same test loss for the first time.
 
 use std::ops::ControlFlow;
 

@@ -1,8 +1,9 @@
 //! One step of an optimizer, parameter by parameter.
 
 use super::writer::{Writer, bias_name, weights_name};
-use super::{AdamRule, BufferId, Field, Lifetime, MomentumRule, Op, Scalar, Shape};
+use super::{BufferId, Field, Lifetime, Op, Scalar, Shape};
 use crate::mlp::{ADAM, Optimizer};
+use crate::program::{AdamRule, MomentumRule};
 
 impl Writer<'_> {
     /// What the optimizer does with every weight and bias, and their gradients: see [`Optimizer`].
