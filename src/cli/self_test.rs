@@ -5,6 +5,8 @@ use tilelab_kernels::{Isa, Threads};
 
 use super::Usage;
 use crate::device::Device;
+#[cfg(feature = "cuda")]
+use crate::device::DeviceError;
 use crate::measure::{SelfTest, Table};
 use crate::self_test;
 
@@ -41,7 +43,9 @@ fn checks(args: &Args) -> anyhow::Result<SelfTest> {
         Device::Cpu => self_test::run(&isas()?, args.threads.unwrap_or_else(Threads::all)),
         #[cfg(feature = "cuda")]
         Device::Cuda(ordinal) => {
-            let gpu = tilelab_kernels::cuda::Gpu::open(ordinal).map_err(|error| Usage(error.to_string()))?;
+            let device = args.device;
+            let gpu = tilelab_kernels::cuda::Gpu::open(ordinal)
+                .map_err(|error| Usage(DeviceError::Open { device, error }.to_string()))?;
             if !args.json {
                 let facts = gpu.facts();
                 println!("{}, sm_{}, CUDA {}", facts.name, facts.capability, facts.driver_version);

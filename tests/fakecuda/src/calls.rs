@@ -14,12 +14,12 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tilelab_ptxsim::{Arg, Launch, Module};
 
 use crate::card::{
-    Card, Code, HostCopy, INVALID_DEVICE, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, Launched, NOT_FOUND,
+    Card, Code, HostCopy, INVALID_DEVICE, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, Launched, NOT_FOUND, NOT_READY,
     OUT_OF_MEMORY, OUT_OF_RESOURCES, SUCCESS, Stream, Work, forgotten, setting,
 };
 use crate::limits;
 
-fn card() -> MutexGuard<'static, Card> {
+pub(crate) fn card() -> MutexGuard<'static, Card> {
     static CARD: OnceLock<Mutex<Card>> = OnceLock::new();
     CARD.get_or_init(|| Mutex::new(Card::new()))
         .lock()
@@ -199,7 +199,15 @@ export! {
     }
 
     fn cuMemcpyHtoDAsync_v2(to: u64, from: *const c_void, bytes: usize, stream: *mut c_void) -> Code {
-        enqueue(stream, Work::Copy(HostCopy::new(to, std::slice::from_raw_parts(from.cast(), bytes))))
+        enqueue(stream, Work::Copy(HostCopy::up(to, std::slice::from_raw_parts(from.cast(), bytes))))
+    }
+
+    fn cuMemcpyDtoHAsync_v2(to: *mut c_void, from: u64, bytes: usize, stream: *mut c_void) -> Code {
+        enqueue(stream, Work::Copy(HostCopy::down(to.cast(), from, bytes)))
+    }
+
+    fn cuMemcpyDtoDAsync_v2(to: u64, from: u64, bytes: usize, stream: *mut c_void) -> Code {
+        enqueue(stream, Work::CopyWithin(to, from, bytes))
     }
 
     fn cuMemsetD8Async(to: u64, value: u8, bytes: usize, stream: *mut c_void) -> Code {
@@ -233,7 +241,7 @@ export! {
 
     fn cuStreamWaitEvent(stream: *mut c_void, event: *mut c_void, _flags: c_uint) -> Code {
         if forgotten("cuStreamWaitEvent") { return SUCCESS; }
-        let ticket = card().events.get(&(event as u64)).copied().unwrap_or(0);
+        let ticket = card().ticket(event as u64);
         enqueue(stream, Work::Wait(ticket))
     }
 
@@ -276,14 +284,20 @@ export! {
     fn cuEventSynchronize(event: *mut c_void) -> Code {
         if forgotten("cuEventSynchronize") { return SUCCESS; }
         let mut card = card();
-        let ticket = card.events.get(&(event as u64)).copied().unwrap_or(0);
+        let ticket = card.ticket(event as u64);
         card.run_to(ticket)
     }
 
-    // There is no time in an interpreter: a millisecond between any two.
-    fn cuEventElapsedTime(elapsed_ms: *mut f32, _start: *mut c_void, _end: *mut c_void) -> Code {
-        *elapsed_ms = 1.0;
-        card().status()
+    fn cuEventQuery(event: *mut c_void) -> Code { card().query(event as u64) }
+
+    // There is no time in an interpreter: FAKECUDA_PIECE_US for each piece of work that was done meanwhile.
+    fn cuEventElapsedTime(elapsed_ms: *mut f32, start: *mut c_void, end: *mut c_void) -> Code {
+        let card = card();
+        match card.work_between(start as u64, end as u64) {
+            Ok(work) => *elapsed_ms = work as f32 * setting("FAKECUDA_PIECE_US", 1) as f32 / 1e3,
+            Err(code) => return code,
+        }
+        card.status()
     }
 
     fn cuEventDestroy_v2(event: *mut c_void) -> Code {
@@ -359,6 +373,7 @@ export! {
             OUT_OF_MEMORY => c"CUDA_ERROR_OUT_OF_MEMORY",
             INVALID_PTX => c"CUDA_ERROR_INVALID_PTX",
             INVALID_HANDLE => c"CUDA_ERROR_INVALID_HANDLE",
+            NOT_READY => c"CUDA_ERROR_NOT_READY",
             OUT_OF_RESOURCES => c"CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES",
             _ => c"CUDA_ERROR_LAUNCH_FAILED",
         }

@@ -1,6 +1,6 @@
 //! The card: memory, modules, streams and what waits in them.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
 
 use rand::{RngExt, SeedableRng};
@@ -16,6 +16,7 @@ pub(crate) const INVALID_DEVICE: Code = 101;
 pub(crate) const INVALID_PTX: Code = 218;
 pub(crate) const INVALID_HANDLE: Code = 400;
 pub(crate) const NOT_FOUND: Code = 500;
+pub(crate) const NOT_READY: Code = 600;
 pub(crate) const OUT_OF_RESOURCES: Code = 701;
 pub(crate) const LAUNCH_FAILED: Code = 719;
 
@@ -27,37 +28,57 @@ pub(crate) struct Launched {
     pub args: Vec<Arg>,
 }
 
-/// A copy from the host, which reads the host's memory when its turn comes.
+/// A copy from or to the host, which reads or writes the host's memory when its turn comes.
 pub(crate) struct HostCopy {
-    to: u64,
+    /// An address of the card.
+    card: u64,
     /// An address of the host.
-    from: usize,
+    host: usize,
     bytes: usize,
-    /// What lay there when the copy was asked for: until it is done, nobody may write there.
-    seen: u64,
+    /// Of a copy from the host: what lay there when it was asked for; until it is done, nobody may write there.
+    seen: Option<u64>,
 }
 
 impl HostCopy {
-    pub fn new(to: u64, from: &[u8]) -> Self {
+    pub fn up(to: u64, from: &[u8]) -> Self {
         Self {
-            to,
-            from: from.as_ptr() as usize,
+            card: to,
+            host: from.as_ptr() as usize,
             bytes: from.len(),
-            seen: digest(from),
+            seen: Some(digest(from)),
+        }
+    }
+
+    pub fn down(to: *mut u8, from: u64, bytes: usize) -> Self {
+        Self {
+            card: from,
+            host: to as usize,
+            bytes,
+            seen: None,
         }
     }
 
     fn perform(&self, machine: &mut Machine) -> Result<(), String> {
-        // SAFETY: the caller of cuMemcpyHtoDAsync keeps the memory until an event or a wait tells it that the copy is done; memory pinned
-        // by us is kept while copies wait (`Card::unpin`).
-        let data = unsafe { std::slice::from_raw_parts(self.from as *const u8, self.bytes) };
-        if digest(data) != self.seen {
-            let (bytes, to) = (self.bytes, self.to);
-            return Err(format!(
-                "the host wrote memory from which a copy of {bytes} bytes to {to:#x} was still to be made"
-            ));
-        }
-        machine.write(self.to, data).map_err(|finding| finding.to_string())
+        let done = match self.seen {
+            Some(seen) => {
+                // SAFETY: the caller of cuMemcpyHtoDAsync keeps the memory until an event or a wait tells it that the copy is done; memory
+                // pinned by us is kept while copies wait (`Card::unpin`).
+                let data = unsafe { std::slice::from_raw_parts(self.host as *const u8, self.bytes) };
+                if digest(data) != seen {
+                    let (bytes, to) = (self.bytes, self.card);
+                    return Err(format!(
+                        "the host wrote memory from which a copy of {bytes} bytes to {to:#x} was still to be made"
+                    ));
+                }
+                machine.write(self.card, data)
+            }
+            None => {
+                // SAFETY: as above, of cuMemcpyDtoHAsync.
+                let data = unsafe { std::slice::from_raw_parts_mut(self.host as *mut u8, self.bytes) };
+                machine.read(self.card, data)
+            }
+        };
+        done.map_err(|finding| finding.to_string())
     }
 }
 
@@ -71,6 +92,8 @@ fn digest(bytes: &[u8]) -> u64 {
 pub(crate) enum Work {
     Launch(Launched),
     Copy(HostCopy),
+    /// To, from, bytes, all on the card.
+    CopyWithin(u64, u64, usize),
     Zero(u64, usize),
     /// The event reaches this ticket.
     Record(u64),
@@ -98,8 +121,10 @@ pub(crate) struct Card {
     pub graphs: HashMap<u64, Vec<Launched>>,
     /// The ticket that each event was last recorded with; 0: never.
     pub events: HashMap<u64, u64>,
-    /// Tickets that are behind us.
-    reached: HashSet<u64>,
+    /// Tickets that are behind us, and when they were reached.
+    reached: HashMap<u64, u64>,
+    /// Pieces of work done: all the time that there is in here.
+    clock: u64,
     next: u64,
     rng: ChaCha8Rng,
     pub used: usize,
@@ -135,7 +160,8 @@ impl Card {
             streams: HashMap::new(),
             graphs: HashMap::new(),
             events: HashMap::new(),
-            reached: HashSet::from([0]),
+            reached: HashMap::from([(0, 0)]),
+            clock: 0,
             next: 1,
             rng: ChaCha8Rng::seed_from_u64(seed),
             used: 0,
@@ -155,7 +181,33 @@ impl Card {
     }
 
     fn is_reached(&self, ticket: u64) -> bool {
-        self.reached.contains(&ticket)
+        self.reached.contains_key(&ticket)
+    }
+
+    /// The ticket that an event was last recorded with; 0 if never.
+    pub fn ticket(&self, event: u64) -> u64 {
+        self.events.get(&event).copied().unwrap_or(0)
+    }
+
+    /// Whether an event has been reached; one that was never recorded counts as reached.
+    pub fn query(&self, event: u64) -> Code {
+        if self.is_reached(self.ticket(event)) {
+            self.status()
+        } else {
+            NOT_READY
+        }
+    }
+
+    /// Pieces of work from one event to another.
+    pub fn work_between(&self, start: u64, end: u64) -> Result<i64, Code> {
+        let [start, end] = [start, end].map(|event| self.ticket(event));
+        if start == 0 || end == 0 {
+            return Err(INVALID_HANDLE);
+        }
+        match (self.reached.get(&start), self.reached.get(&end)) {
+            (Some(&start), Some(&end)) => Ok(end as i64 - start as i64),
+            _ => Err(NOT_READY),
+        }
     }
 
     /// Whether a stream's next piece of work may run.
@@ -217,17 +269,23 @@ impl Card {
         };
         let range = data..data + 8 * words.len();
         let mut works = self.streams.values().flat_map(|stream| &stream.queue);
-        if works.any(|work| matches!(work, Work::Copy(copy) if range.contains(&copy.from))) {
-            self.fail("the host freed memory from which a copy was still to be made");
+        if works.any(|work| matches!(work, Work::Copy(copy) if range.contains(&copy.host))) {
+            self.fail("the host freed memory from or to which a copy was still to be made");
         }
         self.status()
     }
 
+    /// Something was done.
+    pub fn tick(&mut self) {
+        self.clock += 1;
+    }
+
     fn perform(&mut self, work: Work) {
+        self.tick();
         // After a fault nothing runs, but whoever waits must come back.
         let done = match work {
             Work::Record(ticket) => {
-                self.reached.insert(ticket);
+                self.reached.insert(ticket, self.clock);
                 Ok(())
             }
             Work::Wait(_) => Ok(()),
@@ -240,6 +298,12 @@ impl Card {
                     .map_err(|finding| finding.to_string())
             }
             Work::Copy(copy) => copy.perform(&mut self.machine),
+            Work::CopyWithin(to, from, bytes) => {
+                let mut data = vec![0; bytes];
+                let copied = self.machine.read(from, &mut data);
+                let copied = copied.and_then(|()| self.machine.write(to, &data));
+                copied.map_err(|finding| finding.to_string())
+            }
             Work::Zero(to, bytes) => {
                 let done = self.machine.write(to, &vec![0; bytes]);
                 done.map_err(|finding| finding.to_string())

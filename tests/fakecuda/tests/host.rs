@@ -11,7 +11,7 @@ mod support;
 
 use cudarc::driver::{result, sys};
 use support::{Outcome, TASK, child};
-use tilelab_kernels::cuda::{Buffer, Call, Gpu, Pinned, Slice, Stream, elementwise};
+use tilelab_kernels::cuda::{Buffer, Call, Event, Gpu, Pinned, Slice, Stream, elementwise};
 
 const SEEDS: u64 = 8;
 /// Elements of each program's array.
@@ -69,10 +69,25 @@ fn a_pinned_buffer_that_is_freed_too_early() {
     let found = found("pinned, free", "1");
     assert_eq!(found.len() as u64, SEEDS);
     assert!(
-        found[0].complaints.contains("the host freed memory from which a copy"),
+        found[0]
+            .complaints
+            .contains("the host freed memory from or to which a copy"),
         "{:?}",
         found[0]
     );
+}
+
+#[test]
+fn memory_that_is_read_before_the_copy_to_it_is_done() {
+    always("download, wait", "1");
+    let found = found("download", "1");
+    assert_eq!(found.len() as u64, SEEDS, "nothing is copied before somebody waits");
+}
+
+/// Copies within the card and both ways, and the time between events: not before both are reached, and never backwards.
+#[test]
+fn events_tell_whether_they_are_reached_and_the_time_between() {
+    always("events", "not recorded, not reached, 5.0 us, 7");
 }
 
 #[test]
@@ -108,6 +123,9 @@ fn programs() {
         "pinned, wait, pinned" => pinned_twice(&gpu, true),
         "pinned, pinned" => pinned_twice(&gpu, false),
         "pinned, free" => pinned_freed(&gpu).to_string(),
+        "download, wait" => downloaded(&gpu, true).to_string(),
+        "download" => downloaded(&gpu, false).to_string(),
+        "events" => events(&gpu),
         "scalar in a cell" => scalar_in_a_cell(&gpu, true),
         "scalar in a cell of the capture" => scalar_in_a_cell(&gpu, false),
         "scalar by value, a graph each" => scalar_by_value(&gpu, true),
@@ -198,6 +216,54 @@ fn pinned_freed(gpu: &Gpu) -> f32 {
     }
     gpu.synchronize().unwrap();
     value(&a)
+}
+
+/// A download into pinned memory that holds something else.
+fn downloaded(gpu: &Gpu, waits: bool) -> f32 {
+    let (stream, host) = (raw_stream(gpu), pinned(LEN * 4));
+    host.fill(0);
+    let a = filled(gpu, 1.0);
+    // SAFETY: the ranges are within their buffers; that the host's is read before the copy is done is the bug.
+    unsafe {
+        result::memcpy_dtoh_async(host, a.slice::<u8>(0, LEN * 4).address(), stream).unwrap();
+        if waits {
+            result::stream::synchronize(stream).unwrap();
+        }
+    }
+    f32::from_le_bytes(host[..4].try_into().unwrap())
+}
+
+/// Up three times, within the card, down: what lies between two events is five pieces of work, the second event among them.
+fn events(gpu: &Gpu) -> String {
+    let stream = Stream::new(gpu).unwrap();
+    let (a, b) = (filled(gpu, 0.0), filled(gpu, 0.0));
+    let (mut up, mut down) = (Pinned::new(gpu, LEN * 4).unwrap(), Pinned::new(gpu, LEN * 4).unwrap());
+    up.bytes_mut().unwrap().copy_from_slice(&floats(7.0, LEN));
+    let (begin, end) = (Event::new(gpu).unwrap(), Event::new(gpu).unwrap());
+    let mut told = Vec::new();
+    let code = end.elapsed_ns(&begin).unwrap_err().to_string();
+    told.push(
+        if code.contains("INVALID_HANDLE") {
+            "not recorded"
+        } else {
+            "?"
+        }
+        .to_owned(),
+    );
+    begin.record(&stream).unwrap();
+    // Three copies and the event of the pinned memory itself.
+    up.upload_times(&stream, a.slice(0, LEN * 4), LEN * 4, 3).unwrap();
+    end.record(&stream).unwrap();
+    stream.copy(a.slice(0, LEN * 4), b.slice(0, LEN * 4)).unwrap();
+    down.download_times(&stream, b.slice(0, LEN * 4), LEN * 4, 2).unwrap();
+    let code = end.elapsed_ns(&begin).unwrap_err().to_string();
+    let early = !begin.is_reached().unwrap() && code.contains("NOT_READY");
+    told.push(if early { "not reached" } else { "?" }.to_owned());
+    let got = down.bytes_mut().unwrap()[..4].try_into().unwrap();
+    assert!(begin.is_reached().unwrap() && end.is_reached().unwrap());
+    told.push(format!("{:.1} us", end.elapsed_ns(&begin).unwrap() / 1e3));
+    told.push(f32::from_le_bytes(got).to_string());
+    told.join(", ")
 }
 
 /// x = by x three times with by = 2, 3, 4, replayed; `by` lies in a cell that each step writes, or in one that only the capture wrote.

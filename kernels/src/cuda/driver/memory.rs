@@ -103,7 +103,7 @@ impl Drop for Buffer {
     }
 }
 
-/// Host memory from which the card copies by itself, while the host goes on.
+/// Host memory that the card copies from and to by itself, while the host goes on.
 #[derive(Debug)]
 pub struct Pinned {
     gpu: Gpu,
@@ -138,7 +138,7 @@ impl Pinned {
         })
     }
 
-    /// Its bytes, to be written: waits until the last copy has read them.
+    /// Its bytes: waits until the last copy is done with them.
     ///
     /// # Errors
     /// Of the driver.
@@ -147,11 +147,11 @@ impl Pinned {
             self.copied.synchronize()?;
             self.under_way = false;
         }
-        // SAFETY: `len` bytes, this value's alone, and no copy reads them any more.
+        // SAFETY: `len` bytes, this value's alone, and no copy uses them any more.
         Ok(unsafe { std::slice::from_raw_parts_mut(self.data, self.len) })
     }
 
-    /// Reached when the last copy has read it.
+    /// Reached when the last copy is done with it.
     pub fn copied(&self) -> &Event {
         &self.copied
     }
@@ -164,29 +164,82 @@ impl Pinned {
     /// # Panics
     /// When they do not fit.
     pub fn upload(&mut self, stream: &Stream, to: Slice<u8>, bytes: usize) -> Result<(), CudaError> {
+        self.upload_times(stream, to, bytes, 1)
+    }
+
+    /// The same `times` times over, with nothing between.
+    ///
+    /// # Errors
+    /// Of the driver.
+    ///
+    /// # Panics
+    /// When they do not fit.
+    pub fn upload_times(&mut self, stream: &Stream, to: Slice<u8>, bytes: usize, times: u32) -> Result<(), CudaError> {
+        self.copies(stream, to, bytes, |data| {
+            // SAFETY: as above; until the event that is recorded next nobody writes the bytes or frees them.
+            let values = unsafe { std::slice::from_raw_parts(data, bytes) };
+            (0..times).try_for_each(|_| {
+                // SAFETY: as above.
+                unsafe { result::memcpy_htod_async(to.address(), values, stream.raw()) }
+                    .map_err(failed("cuMemcpyHtoDAsync"))
+            })
+        })
+    }
+
+    /// Has `stream` copy the first `bytes` bytes of `from` into it, `times` times over, with nothing between.
+    ///
+    /// # Errors
+    /// Of the driver.
+    ///
+    /// # Panics
+    /// When they do not fit.
+    pub fn download_times(
+        &mut self,
+        stream: &Stream,
+        from: Slice<u8>,
+        bytes: usize,
+        times: u32,
+    ) -> Result<(), CudaError> {
+        self.copies(stream, from, bytes, |data| {
+            (0..times).try_for_each(|_| {
+                // SAFETY: as above; until the event that is recorded next nobody reads or writes the bytes or frees them.
+                unsafe {
+                    let values = std::slice::from_raw_parts_mut(data, bytes);
+                    result::memcpy_dtoh_async(values, from.address(), stream.raw())
+                }
+                .map_err(failed("cuMemcpyDtoHAsync"))
+            })
+        })
+    }
+
+    /// Copies that are `asked` for, and the event behind them.
+    fn copies(
+        &mut self,
+        stream: &Stream,
+        card: Slice<u8>,
+        bytes: usize,
+        ask: impl FnOnce(*mut u8) -> Result<(), CudaError>,
+    ) -> Result<(), CudaError> {
         assert!(
-            bytes <= self.len && bytes <= to.len(),
-            "{bytes} bytes of {} to {}",
+            bytes <= self.len && bytes <= card.len(),
+            "{bytes} bytes of {} here and {} there",
             self.len,
-            to.len()
+            card.len()
         );
         self.gpu.bind()?;
-        // SAFETY: as above; until the event that is recorded next nobody writes the bytes or frees them.
-        unsafe {
-            let values = std::slice::from_raw_parts(self.data, bytes);
-            result::memcpy_htod_async(to.address(), values, stream.raw()).map_err(failed("cuMemcpyHtoDAsync"))?;
-        }
         self.under_way = true;
-        self.copied.record(stream)
+        let asked = ask(self.data);
+        self.copied.record(stream)?;
+        asked
     }
 }
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // The card may still read it.
+        // The card may still use it.
         let _ = self.bytes_mut().map(|_| ());
         if self.gpu.bind().is_ok() {
-            // SAFETY: it was allocated by the driver, and no copy reads it any more.
+            // SAFETY: it was allocated by the driver, and no copy uses it any more.
             let _ = unsafe { result::free_host(self.data.cast()) };
         }
     }

@@ -7,7 +7,7 @@ use libloading::Library;
 use super::CudaError;
 
 /// What the other files call, and cuInit and cuDriverGetVersion.
-const FUNCTIONS: [&str; 41] = [
+const FUNCTIONS: [&str; 44] = [
     "cuInit",
     "cuDriverGetVersion",
     "cuDeviceGet",
@@ -29,6 +29,8 @@ const FUNCTIONS: [&str; 41] = [
     "cuMemcpyHtoD_v2",
     "cuMemcpyDtoH_v2",
     "cuMemcpyHtoDAsync_v2",
+    "cuMemcpyDtoHAsync_v2",
+    "cuMemcpyDtoDAsync_v2",
     "cuMemsetD8Async",
     "cuMemGetInfo_v2",
     "cuStreamCreate",
@@ -40,6 +42,7 @@ const FUNCTIONS: [&str; 41] = [
     "cuEventCreate",
     "cuEventRecord",
     "cuEventSynchronize",
+    "cuEventQuery",
     "cuEventElapsedTime",
     "cuEventDestroy_v2",
     "cuLaunchKernel",

@@ -42,6 +42,16 @@ impl Stream {
         self.stream
     }
 
+    /// What other libraries of the driver know it by; its card's context is made this thread's, as they expect. It is theirs to launch on
+    /// while the stream lives.
+    ///
+    /// # Errors
+    /// Of the driver.
+    pub fn handle(&self) -> Result<*mut c_void, CudaError> {
+        self.gpu.bind()?;
+        Ok(self.stream.cast())
+    }
+
     /// Runs a call. Its slices must lie in buffers that live until it has run: a bad address is an error of the card, which a
     /// later call reports.
     ///
@@ -84,6 +94,21 @@ impl Stream {
         // SAFETY: a slice of a buffer; the caller keeps it until this has run.
         unsafe { result::memset_d8_async(bytes.address(), 0, bytes.len(), self.stream) }
             .map_err(failed("cuMemsetD8Async"))
+    }
+
+    /// Copies from one place of the card to another.
+    ///
+    /// # Errors
+    /// Of the driver.
+    ///
+    /// # Panics
+    /// When the lengths differ.
+    pub fn copy(&self, from: Slice<u8>, to: Slice<u8>) -> Result<(), CudaError> {
+        assert!(from.len() == to.len(), "{} bytes to {}", from.len(), to.len());
+        self.gpu.bind()?;
+        // SAFETY: slices of buffers; the caller keeps them until this has run.
+        unsafe { result::memcpy_dtod_async(to.address(), from.address(), from.len(), self.stream) }
+            .map_err(failed("cuMemcpyDtoDAsync"))
     }
 
     /// Lets what is launched from now on wait for what the event was recorded behind.
@@ -186,6 +211,20 @@ impl Event {
         self.gpu.bind()?;
         // SAFETY: both are alive, and of one context.
         unsafe { result::event::record(self.event, stream.stream) }.map_err(failed("cuEventRecord"))
+    }
+
+    /// Whether it is reached.
+    ///
+    /// # Errors
+    /// What went wrong before it.
+    pub fn is_reached(&self) -> Result<bool, CudaError> {
+        self.gpu.bind()?;
+        // SAFETY: it is alive.
+        match unsafe { result::event::query(self.event) } {
+            Ok(()) => Ok(true),
+            Err(error) if error.0 == sys::CUresult::CUDA_ERROR_NOT_READY => Ok(false),
+            Err(error) => Err(failed("cuEventQuery")(error)),
+        }
     }
 
     /// Waits until it is reached.
