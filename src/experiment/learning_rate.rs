@@ -37,7 +37,7 @@ impl Rate {
         let nothing = |run: &&Trained| {
             let row = run.training.epochs.get(epoch - 1);
             // NaN counts as nothing.
-            row.is_none_or(|row| !(row.test_acc >= NOTHING))
+            row.is_none_or(|row| row.test_acc.is_nan() || row.test_acc < NOTHING)
         };
         self.runs.iter().filter(nothing).count()
     }
