@@ -10,6 +10,7 @@ pub mod experiment;
 pub mod hessian;
 pub mod measure;
 pub mod mlp;
+pub mod parallel;
 pub mod probe;
 pub mod program;
 pub mod report;

@@ -23,10 +23,13 @@ fn refused(output: &Output, says: &str) {
     assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
 }
 
-const COMMANDS: [&[&str]; 3] = [
+const COMMANDS: [&[&str]; 6] = [
     &["train", "--device", "cuda:0", "--layers", "784,4,10"],
     &["self-test", "--device", "cuda:0"],
     &["probe", "--device", "cuda:0"],
+    &["bench", "gemm", "--device", "cuda:0"],
+    &["bench", "elementwise", "--device", "cuda:0"],
+    &["bench", "update", "--device", "cuda:0"],
 ];
 
 #[test]
@@ -287,5 +290,69 @@ fn a_forgotten_wait_of_the_session_is_found() {
             .count();
         println!("{forgotten}: found in {found} of 4 orders");
         assert!(found > 0, "{forgotten}");
+    }
+}
+
+/// The cases of a bench on a stand-in of this capability.
+fn benched(folder: &Path, driver: &Path, capability: &str, args: &[&str]) -> Vec<Value> {
+    let args = [&["bench"], args, &["--device", "cuda:0", "--json", "--rounds", "1"]].concat();
+    let mut bench = command(folder, &args);
+    // So long that one call is a sample.
+    bench
+        .env("FAKECUDA_CAPABILITY", capability)
+        .env("FAKECUDA_PIECE_US", "10000");
+    let output = with(driver, bench);
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    let lines = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["event"].is_null()).collect()
+}
+
+/// Contestants of a case; each was right, and was timed.
+fn contestants(case: &Value) -> Vec<&str> {
+    let results = case["results"].as_array().unwrap();
+    for result in results {
+        assert!(result["error_over_bound"].as_f64().unwrap() <= 1.0, "{case}");
+        assert!(result["median_ns"].as_f64().unwrap() >= 1e6, "{case}");
+    }
+    results
+        .iter()
+        .map(|result| result["contestant"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn products_are_timed_by_events_beside_cublas_where_there_is_one() {
+    let (folder, driver) = (folder(), stand_in());
+    let cases = benched(folder.path(), driver.path(), "75", &["gemm", "--shapes", "7x9x5"]);
+    let all = contestants(&cases[0]);
+    assert!(all.len() == 6 && all.contains(&"sgemm_warps"), "{all:?}");
+    // The stand-in under the other name as well: the same file, so that it is one card.
+    let [libcuda, libcublas] = ["libcuda.so", "libcublas.so.12"].map(|name| driver.path().join(name));
+    std::fs::hard_link(libcuda, libcublas).unwrap();
+    let shapes = ["gemm", "--shapes", "9x6x5:ta,5x6x7:tb"];
+    for case in benched(folder.path(), driver.path(), "86", &shapes) {
+        let all = contestants(&case);
+        assert!(all.contains(&"gemm_tf32x3"), "{all:?}");
+        assert_eq!(all[11..], ["cublas", "cublas-tf32"]);
+    }
+    let other = ["bench", "gemm", "--device", "cuda:0", "--blas", "libc.so.6"];
+    refused(
+        &with(driver.path(), command(folder.path(), &other)),
+        "libc.so.6: has no cublasCreate_v2",
+    );
+}
+
+#[test]
+fn arrays_are_timed_by_events_beside_a_copy() {
+    let (folder, driver) = (folder(), stand_in());
+    for (what, cases) in [("elementwise", 9), ("update", 3)] {
+        let told = benched(folder.path(), driver.path(), "86", &[what, "--side", "20"]);
+        assert_eq!(told.len(), cases);
+        for case in &told {
+            let name = case["name"].as_str().unwrap();
+            assert_eq!(contestants(case), [name.split(' ').next().unwrap(), "copy"]);
+        }
     }
 }

@@ -79,15 +79,25 @@ impl<T: Float> Kernel<T> for GatherReals<'_, T> {
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
         let n = self.out.cols;
-        for i in self.first..self.first + self.count {
+        let end = self.first + self.count;
+        let mut i = self.first;
+        while i < end {
+            // Rows that follow each other there as here are one run: of a batch that is the whole set, all of them.
+            let follows = |pair: &[u32]| pair[1] == pair[0].wrapping_add(1);
+            let run = if self.out.is_flat() {
+                1 + self.rows[i..end].windows(2).take_while(|pair| follows(pair)).count()
+            } else {
+                1
+            };
             ask_ahead(s, self.source, self.rows, (i, n));
-            let from = &self.source[self.rows[i] as usize * n..][..n];
-            // SAFETY: row i of `out` has n elements, and is this task's alone.
-            let to = unsafe { std::slice::from_raw_parts_mut(self.out.row(i), n) };
+            let from = &self.source[self.rows[i] as usize * n..][..run * n];
+            // SAFETY: rows i.. of `out` have n elements each, follow each other if there is more than one, and are this task's alone.
+            let to = unsafe { std::slice::from_raw_parts_mut(self.out.row(i), run * n) };
             // Of f32 a copy: both conversions are exact, and the compiler takes them out.
             to.iter_mut()
                 .zip(from)
                 .for_each(|(to, &x)| *to = T::from_f64(f64::from(x)));
+            i += run;
         }
     }
 }

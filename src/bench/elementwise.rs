@@ -110,6 +110,14 @@ impl Function {
         }
     }
 
+    /// [`Function::error_over_bound`] of the first rows and the last.
+    pub(super) fn error_of_sample(self, input: &Input, y: &[f32]) -> f64 {
+        let few = (CHECKED / input.cols).clamp(1, input.rows);
+        let first = self.error_over_bound(input, y, (0, few));
+        let last = self.error_over_bound(input, y, (input.rows - 1, input.rows));
+        if first.is_nan() || first > last { first } else { last }
+    }
+
     /// The largest error of rows `from..to` of y over its bound; NaN if anything is. A few ulp for elementwise functions, and what a sum of
     /// n rounds for rows: derived in the kernels' headers, doubled for the plain loops.
     pub fn error_over_bound(self, input: &Input, y: &[f32], (from, to): (usize, usize)) -> f64 {
@@ -153,10 +161,10 @@ const REACH: f64 = 8.0;
 /// A matrix, and a label a row.
 #[derive(Debug, Clone)]
 pub struct Input {
-    rows: usize,
-    cols: usize,
-    x: Vec<f32>,
-    labels: Vec<u8>,
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) x: Vec<f32>,
+    pub(super) labels: Vec<u8>,
 }
 
 impl Input {
@@ -208,10 +216,7 @@ pub fn lineup<'a>(function: Function, input: &'a Input, contexts: &[Context]) ->
     let enter = |id: String, mut run: Compute<'a>| {
         let (mut y, mut losses) = (vec![f32::NAN; input.len()], vec![f32::NAN; input.rows]);
         run(&mut y, &mut losses);
-        let few = (CHECKED / input.cols).clamp(1, input.rows);
-        let first = function.error_over_bound(input, &y, (0, few));
-        let last = function.error_over_bound(input, &y, (input.rows - 1, input.rows));
-        let error = if first.is_nan() || first > last { first } else { last };
+        let error = function.error_of_sample(input, &y);
         Contestant::new(id, error, move |calls| {
             for _ in 0..calls {
                 run(&mut y, &mut losses);
@@ -279,14 +284,14 @@ pub enum Rule {
     Adam,
 }
 
-const MOMENTUM: Momentum = Momentum {
+pub(super) const MOMENTUM: Momentum = Momentum {
     lr: 1e-6,
     momentum: 0.9,
     l2: 1e-4,
     nesterov: false,
 };
 
-const ADAM: Adam = Adam {
+pub(super) const ADAM: Adam = Adam {
     lr: 1e-6,
     beta1: 0.9,
     beta2: 0.999,
@@ -296,8 +301,11 @@ const ADAM: Adam = Adam {
     step: 10,
 };
 
+/// 1 - lr times the weight decay, and lr, of the timed SGD.
+pub(super) const SGD: [f32; 2] = [0.999_999, 1e-6];
+
 /// The arrays of an update: weights and two of state.
-type State = [Vec<f32>; 3];
+pub(super) type State = [Vec<f32>; 3];
 
 impl Rule {
     /// All that are timed.
@@ -313,7 +321,7 @@ impl Rule {
     }
 
     /// Arrays read and written, the gradient included.
-    fn moved(self) -> usize {
+    pub(super) fn moved(self) -> usize {
         match self {
             Self::Sgd => 3,
             Self::Momentum => 5,
@@ -323,7 +331,7 @@ impl Rule {
 
     fn ours(self, ctx: &Context, g: &[f32], [w, a, b]: &mut State) {
         let done = match self {
-            Self::Sgd => ctx.sgd(0.999_999, 1e-6, g, w),
+            Self::Sgd => ctx.sgd(SGD[0], SGD[1], g, w),
             Self::Momentum => ctx.momentum(MOMENTUM, g, w, a),
             Self::Adam => ctx.adam(ADAM, g, w, a, b),
         };
@@ -334,7 +342,7 @@ impl Rule {
     fn plain(self, g: &[f32], [w, a, b]: &mut State) {
         let state = w.iter_mut().zip(a).zip(b).zip(g);
         match self {
-            Self::Sgd => state.for_each(|(((w, _), _), g)| *w = 0.999_999 * *w - 1e-6 * g),
+            Self::Sgd => state.for_each(|(((w, _), _), g)| *w = SGD[0] * *w - SGD[1] * g),
             Self::Momentum => {
                 let (lr, mu, l2) = (MOMENTUM.lr as f32, MOMENTUM.momentum as f32, MOMENTUM.l2 as f32);
                 state.for_each(|(((w, v), _), g)| {
@@ -355,11 +363,18 @@ impl Rule {
         }
     }
 
+    /// The largest error over its bound of the weights after the first step from [`state`]; NaN if anything is.
+    pub(super) fn error_over_bound(self, g: &[f32], weights: &[f32]) -> f64 {
+        // Weights up to 1 in size, with three roundings.
+        let bound = |want: f64| 2.0 * f64::from(f32::EPSILON) * (want.abs() + 1e-3);
+        largest(weights, &self.oracle(g, &state(g)), bound)
+    }
+
     /// One step by the oracle: the weights.
     fn oracle(self, g: &[f32], [w, a, b]: &State) -> Vec<f64> {
         let at = |values: &[f32], i: usize| f64::from(values[i]);
         let one = |i: usize| match self {
-            Self::Sgd => 0.999_999_f32 as f64 * at(w, i) - f64::from(1e-6_f32) * at(g, i),
+            Self::Sgd => f64::from(SGD[0]) * at(w, i) - f64::from(SGD[1]) * at(g, i),
             Self::Momentum => reference::momentum(MOMENTUM, at(g, i), at(w, i), at(a, i)).0,
             Self::Adam => reference::adam(ADAM, at(g, i), at(w, i), (at(a, i), at(b, i))).0,
         };
@@ -367,26 +382,24 @@ impl Rule {
     }
 }
 
+/// Weights and state before the first step with this gradient.
+pub(super) fn state(g: &[f32]) -> State {
+    let small = |x: &f32| x / 8.0;
+    let square = |x: &f32| x * x + 0.01;
+    [
+        g.iter().rev().map(small).collect(),
+        g.iter().map(small).collect(),
+        g.iter().map(square).collect(),
+    ]
+}
+
 /// The case of an update of `gradient.len()` parameters.
 pub fn update<'a>(rule: Rule, gradient: &'a Input, contexts: &[Context]) -> Lineup<'a> {
     let g = &gradient.x[..];
-    let begin = || -> State {
-        let small = |x: &f32| x / 8.0;
-        let square = |x: &f32| x * x + 0.01;
-        [
-            g.iter().rev().map(small).collect(),
-            g.iter().map(small).collect(),
-            g.iter().map(square).collect(),
-        ]
-    };
-    let want = rule.oracle(g, &begin());
     let enter = |id: String, mut run: Box<dyn FnMut(&mut State) + 'a>| {
-        let mut state = begin();
+        let mut state = state(g);
         run(&mut state);
-        // Weights up to 1 in size, with three roundings.
-        let error = largest(&state[0], &want, |want| {
-            2.0 * f64::from(f32::EPSILON) * (want.abs() + 1e-3)
-        });
+        let error = rule.error_over_bound(g, &state[0]);
         Contestant::new(id, error, move |calls| {
             for _ in 0..calls {
                 run(&mut state);

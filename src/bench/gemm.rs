@@ -64,15 +64,24 @@ impl<T: Float> Operands<T> {
         view(&self.b, self.product.b_transposed)
     }
 
+    /// A and B as they lie, without gaps.
+    pub fn stored(&self) -> [Vec<T>; 2] {
+        [self.a.dense(), self.b.dense()]
+    }
+
     /// The largest error of a row-major C over its bound, at most 1 if C is right; NaN if anything is.
     ///
     /// A few rows element by element in f64, with the bound (k + 3) eps |A| |B|; all rows by a projection with x of
     /// plus and minus ones: C x against A (B x), with the same bound summed along the row and what f64 sums round.
     pub fn error_over_bound(&self, c: &[T]) -> f64 {
+        self.error_over(c, (self.shape().k + 3) as f64 * T::EPSILON)
+    }
+
+    /// The same over the bound `unit` |A| |B|, for products whose factors are rounded, or whose sums are truncated.
+    pub fn error_over(&self, c: &[T], unit: f64) -> f64 {
         let Shape { m, n, k } = self.shape();
         let (a, b) = (self.a(), self.b());
         let at = |x: MatRef<'_, T>, i, j| x.get(i, j).map_or(f64::NAN, |x| x.to_f64());
-        let unit = (k + 3) as f64 * T::EPSILON;
         let mut worst = 0.0f64;
         let mut hold = |got: f64, expected: f64, bound: f64| {
             let over = (got - expected).abs() / bound.max(f64::MIN_POSITIVE);

@@ -3,6 +3,8 @@
 pub mod alignment;
 pub mod bars;
 pub mod blas;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod elementwise;
 pub mod field;
 pub mod frameworks;

@@ -37,6 +37,7 @@ mod linear_collapse;
 mod matmul_alignment;
 mod memory_bus;
 mod mlp_from_scratch;
+mod partition;
 mod piecewise_linear;
 mod sigmoid_tanh;
 mod single_neuron;
@@ -91,6 +92,7 @@ pub const ALL: &[Entry] = &[
     footprint::ENTRY,
     hessian_cost::ENTRY,
     batch_size::ENTRY,
+    partition::ENTRY,
 ];
 
 /// The experiment of this name.

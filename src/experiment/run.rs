@@ -11,6 +11,7 @@ use tilelab_kernels::{Context, ContextError, Isa, ShapeError, Threads};
 use super::state::State;
 use crate::data::{DataError, Dataset, Places, Split, Values, fashion_mnist};
 use crate::device::{Device, DeviceError};
+use crate::hessian::HessianError;
 use crate::measure::{Epoch, Training};
 use crate::mlp::{Event, ModelError, TrainError, TrainOptions, Trainer};
 use crate::program::ProgramError;
@@ -61,6 +62,15 @@ impl From<TrainError> for Failure {
 impl From<DeviceError> for Failure {
     fn from(error: DeviceError) -> Self {
         Self::Usage(error.to_string())
+    }
+}
+
+impl From<HessianError> for Failure {
+    fn from(error: HessianError) -> Self {
+        match error {
+            HessianError::Device(error) => error.into(),
+            other => Self::Failed(other.to_string()),
+        }
     }
 }
 

@@ -18,6 +18,10 @@ pub const ENTRY: Entry = Entry {
 };
 
 const EPOCHS: usize = 10;
+/// Test accuracy that takes more than guessing, which is right on a tenth: two classes told apart.
+const LEARNED: f64 = 0.15;
+/// What no seed of the notebook's network comes near: its run ends at 0.36.
+const LIMITED: f64 = 0.5;
 
 /// All runs of one network, and the lines behind its neuron.
 struct Net {
@@ -32,8 +36,18 @@ impl Net {
         self.layers.iter().map(usize::to_string).collect::<Vec<_>>().join("-")
     }
 
+    fn accuracies(&self) -> Vec<f64> {
+        seeds::figures(&self.runs, Trained::test_acc)
+    }
+
     fn accuracy(&self) -> f64 {
-        seeds::mean(&seeds::figures(&self.runs, Trained::test_acc))
+        seeds::mean(&self.accuracies())
+    }
+
+    /// Whether a seed got beyond guessing, and none beyond what one number allows.
+    fn limited(&self) -> bool {
+        let accuracies = self.accuracies();
+        accuracies.iter().all(|&acc| acc <= LIMITED) && accuracies.iter().any(|&acc| acc >= LEARNED)
     }
 }
 
@@ -131,17 +145,28 @@ fn assess(nets: &[Net], full: bool) -> Outcome {
     let mut outcome = Outcome::new(finding);
     outcome.at_most("784-1-10, test accuracy", one, 0.6);
     outcome.at_most("784-256-1-10, test accuracy", inserted, 0.7);
+    // A neuron may die, and then all is guessing: not with every seed.
+    let best = |layers: &[usize]| {
+        let net = nets.iter().find(|net| net.layers == layers);
+        net.map_or(f64::NAN, |net| net.accuracies().into_iter().fold(f64::NAN, f64::max))
+    };
+    outcome.at_least("784-1-10, its best seed's test accuracy", best(&[784, 1, 10]), LEARNED);
+    outcome.at_least(
+        "784-256-1-10, its best seed's test accuracy",
+        best(&[784, 256, 1, 10]),
+        LEARNED,
+    );
     outcome.at_least("784-256-10, test accuracy", control, if full { 0.8 } else { 0.6 });
     if let Some(net) = nets.iter().find(|net| net.layers == [784, 1, 10]) {
         let mut row = seeds::beside("784-1-10", "/single_neuron", &net.runs, EPOCHS, seeds::Holding::Not);
         let printed = notebook::epochs("/single_neuron").last().map_or(f64::NAN, |row| row[3]);
-        let accuracies = seeds::figures(&net.runs, Trained::test_acc);
-        if full {
-            // It stays low; a neuron that dies stays at guessing.
-            row.held = Held::Behaviour {
-                met: accuracies.iter().all(|&acc| acc <= 0.5),
-            };
-        }
+        let accuracies = net.accuracies();
+        let held = if full {
+            Held::Behaviour { met: net.limited() }
+        } else {
+            Held::Nothing
+        };
+        row.held = held;
         outcome.beside(row);
         outcome.beside(Beside {
             of: "784-1-10".to_owned(),
@@ -150,11 +175,7 @@ fn assess(nets: &[Net], full: bool) -> Outcome {
             ours: one,
             deviation: (accuracies.len() > 1).then(|| seeds::deviation(&accuracies)),
             seeds: accuracies.len(),
-            held: if full {
-                Held::Behaviour { met: one <= 0.5 }
-            } else {
-                Held::Nothing
-            },
+            held,
         });
     }
     let mut rows = Vec::new();
@@ -231,6 +252,17 @@ mod tests {
         // As good as the control: the bottleneck was not there.
         assert_eq!(failed(&assess(&nets(0.84, 0.85), true)).len(), 1);
         assert_eq!(failed(&assess(&nets(0.36, 0.1), true)).len(), 1);
+        // Guessing is no limit of a neuron: nothing was learned at all.
+        assert_eq!(failed(&assess(&nets(0.1, 0.85), true)).len(), 1);
+        let mut guessing = nets(0.36, 0.85);
+        guessing[1] = net(&[784, 256, 1, 10], f64::NAN);
+        assert_eq!(failed(&assess(&guessing, true)).len(), 2);
+        let limited = |accs: &[f64]| {
+            let runs = accs.iter().map(|&acc| made::run(&[2.0, 1.5], acc)).collect();
+            let (layers, lines) = (vec![784, 1, 10], Vec::new());
+            Net { layers, runs, lines }.limited()
+        };
+        assert!(limited(&[0.1, 0.36]) && !limited(&[0.1, 0.1]) && !limited(&[0.36, 0.6]));
         assert!(matches!(
             assess(&nets(0.59, 0.65), false).finding(),
             Finding::NeuronIsEnough { .. }

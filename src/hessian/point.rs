@@ -55,7 +55,7 @@ impl Point {
     }
 
     /// Into the buffers of a session; what it has no buffer for is left out.
-    pub(super) fn write(&self, session: &mut dyn Session) -> Result<(), HessianError> {
+    pub(crate) fn write(&self, session: &mut (dyn Session + '_)) -> Result<(), HessianError> {
         for (name, values) in self.iter() {
             if session.read(name).is_ok() {
                 session.write(name, values)?;

@@ -45,12 +45,22 @@ struct Probes {
     cache_gbs: Option<f64>,
 }
 
+/// Where a contestant works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In this process.
+    Here,
+    /// In another process of this machine.
+    Process(u32),
+    /// On a card, which goes on while this process waits for a CPU.
+    Card,
+}
+
 /// One who takes part in a case.
 pub struct Contestant<'a> {
     name: String,
     error_over_bound: f64,
-    /// Where it works, if not here.
-    process: Option<u32>,
+    place: Place,
     /// The time that it took as the contestant itself measured it, ns, if it does.
     run: Box<dyn FnMut(u64) -> Option<u64> + 'a>,
 }
@@ -62,7 +72,7 @@ impl<'a> Contestant<'a> {
         Self {
             name: name.into(),
             error_over_bound,
-            process: None,
+            place: Place::Here,
             run: Box::new(move |calls| {
                 run(calls);
                 None
@@ -76,19 +86,34 @@ impl<'a> Contestant<'a> {
         name: impl Into<String>,
         process: u32,
         error_over_bound: f64,
+        run: impl FnMut(u64) -> u64 + 'a,
+    ) -> Self {
+        Self::timed(Place::Process(process), name, error_over_bound, run)
+    }
+
+    /// One who works on a card: `run(calls)` gives the time that the calls took by the card's own clock, ns. What holds this process up
+    /// meanwhile is no disturbance.
+    pub fn on_card(name: impl Into<String>, error_over_bound: f64, run: impl FnMut(u64) -> u64 + 'a) -> Self {
+        Self::timed(Place::Card, name, error_over_bound, run)
+    }
+
+    fn timed(
+        place: Place,
+        name: impl Into<String>,
+        error_over_bound: f64,
         mut run: impl FnMut(u64) -> u64 + 'a,
     ) -> Self {
         Self {
             name: name.into(),
             error_over_bound,
-            process: Some(process),
+            place,
             run: Box::new(move |calls| Some(run(calls))),
         }
     }
 
-    /// Runs it so many times.
-    pub fn call(&mut self, calls: u64) {
-        (self.run)(calls);
+    /// Runs it so many times: the time that this took as the contestant itself measured it, ns, if it does.
+    pub fn call(&mut self, calls: u64) -> Option<u64> {
+        (self.run)(calls)
     }
 
     /// Its name.

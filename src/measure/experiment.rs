@@ -4,7 +4,7 @@ mod finding;
 
 use serde::{Deserialize, Serialize};
 
-pub use finding::{Erratum, Finding};
+pub use finding::{Erratum, Finding, Flatter, Sharpness, SplitGain};
 
 use super::record::lost;
 

@@ -27,18 +27,21 @@
 //! The regularisation's share lambda W of the gradient is taken in the update: W - lr (dW + lambda W) is
 //! (1 - lr lambda) W - lr dW. Biases are not regularised.
 
+mod stage;
+mod update;
 mod writer;
 
 use tilelab_kernels::{Activation, Saves};
 
+pub use self::stage::{handed_gradient_name, handed_name};
 pub use self::writer::{LOGITS, bias_name, output_name, weights_name};
 
 use self::writer::Writer;
 use super::{
-    AdamRule, BatchNorm, BatchNormBackward, BufferId, CORRECT, Element, Epilogue, Field, GRADIENT_SQUARES, LOSS_SUM,
-    Lifetime, MomentumRule, Op, Operand, Product, Program, ProgramError, Scalar, Shape, TargetLoss,
+    BatchNorm, BatchNormBackward, BufferId, CORRECT, Element, Epilogue, Field, GRADIENT_SQUARES, LOSS_SUM, Lifetime,
+    Op, Operand, Product, Program, ProgramError, Scalar, Shape, TargetLoss,
 };
-use crate::mlp::{ADAM, Extra, Loss, Model, Optimizer};
+use crate::mlp::{Extra, Loss, Model, Optimizer};
 
 /// What all programs of one model have in common.
 #[derive(Debug, Clone, Copy)]
@@ -197,7 +200,7 @@ impl Writer<'_> {
 
     /// For each layer Z(l) = H(l-1) W(l) + b(l) and H(l) = phi(Z(l)).
     fn layers(&mut self) {
-        for l in 1..=self.with.model.depth() {
+        for l in self.layers.clone() {
             let (input, weights, bias, z) = (self.handed(l - 1), self.weights(l), self.bias(l), self.units("z", l));
             // z = W x + b
             self.product(Operand::plain(input), Operand::plain(weights), Scalar::ZERO, z);
@@ -245,8 +248,14 @@ impl Writer<'_> {
         self.operations.push(Op::BatchNorm(norm));
     }
 
-    /// From the logits to the gradient of every parameter.
+    /// From the loss to the gradient of every parameter.
     fn backward(&mut self, accumulate: Scalar, lifetime: Lifetime) {
+        self.loss_backward();
+        self.layers_backward(accumulate, lifetime);
+    }
+
+    /// From the logits to dO.
+    fn loss_backward(&mut self) {
         let depth = self.with.model.depth();
         let (logits, losses) = (self.units("z", depth), self.losses());
         let (gradient, metric) = (self.units("dz", depth), self.metric(LOSS_SUM));
@@ -268,7 +277,12 @@ impl Writer<'_> {
             Loss::BinaryCrossEntropy => self.target_loss(TargetLoss::BinaryCrossEntropy, Some((scale, gradient))),
         }
         self.operations.push(Op::AddSum { x: losses, metric });
-        for l in (1..=depth).rev() {
+    }
+
+    /// From dZ of the last of the layers to their gradients, and to dH of the layer ahead of them if there is one.
+    fn layers_backward(&mut self, accumulate: Scalar, lifetime: Lifetime) {
+        let layers = self.layers.clone();
+        for l in layers.clone().rev() {
             let (input, dz) = (self.handed(l - 1), self.units("dz", l));
             let (dw, db) = self.gradients(l, lifetime);
             // dJ/dW = dJ/dz h^T; lambda W is left to the update
@@ -280,7 +294,12 @@ impl Writer<'_> {
                 sums: db,
             });
             if l > 1 {
-                self.backward_through(l, dz, accumulate, lifetime);
+                // dJ/dh = W^T dJ/do
+                let (weights, gradient) = (self.weights(l), self.handed_gradient(l - 1));
+                self.product(Operand::plain(dz), Operand::transposed(weights), Scalar::ZERO, gradient);
+            }
+            if l > *layers.start() {
+                self.activation_backward(l - 1, accumulate, lifetime);
             }
         }
     }
@@ -310,25 +329,17 @@ impl Writer<'_> {
         });
     }
 
-    /// From dZ(l) to dZ(l-1).
-    fn backward_through(&mut self, l: usize, dz: BufferId, accumulate: Scalar, lifetime: Lifetime) {
-        let (weights, activation) = (self.weights(l), self.activation(l - 1));
-        let out = self.units(if self.normed(l - 1) { "du" } else { "dz" }, l - 1);
-        let (plain, transposed) = (Operand::plain(dz), Operand::transposed(weights));
-        let linear = activation == Activation::Identity;
-        // dJ/dh = W^T dJ/do
-        let gradient = if linear { out } else { self.units("dh", l - 1) };
-        if self.drops(l - 1) {
-            let dropped = self.units("dr", l - 1);
-            self.product(plain, transposed, Scalar::ZERO, dropped);
-            self.drop_out(l - 1, dropped, gradient);
-        } else {
-            self.product(plain, transposed, Scalar::ZERO, gradient);
+    /// From what layer l + 1 hands back to dZ(l).
+    fn activation_backward(&mut self, l: usize, accumulate: Scalar, lifetime: Lifetime) {
+        let (activation, handed) = (self.activation(l), self.handed_gradient(l));
+        let (gradient, out) = (self.output_gradient(l), self.given_gradient(l));
+        if self.drops(l) {
+            self.drop_out(l, handed, gradient);
         }
         // dJ/dz = dJ/dh (.) phi'(z); where phi' can be had from h, as relu's, it is
-        if self.learns(l - 1) {
-            let (parameter, x) = (self.extra(l - 1, Extra::Slope), self.given(l - 1));
-            let slope = self.extra_gradient(l - 1, Extra::Slope, lifetime);
+        if self.learns(l) {
+            let (parameter, x) = (self.extra(l, Extra::Slope), self.given(l));
+            let slope = self.extra_gradient(l, Extra::Slope, lifetime);
             self.operations.push(Op::ActivateLearnedBackward {
                 activation,
                 parameter,
@@ -338,10 +349,10 @@ impl Writer<'_> {
                 out,
                 slope,
             });
-        } else if !linear {
+        } else if activation != Activation::Identity {
             let saved = match activation.saves() {
-                Saves::Output => self.output(l - 1),
-                Saves::Input => self.given(l - 1),
+                Saves::Output => self.output(l),
+                Saves::Input => self.given(l),
             };
             self.operations.push(Op::ActivateBackward {
                 activation,
@@ -350,103 +361,20 @@ impl Writer<'_> {
                 out,
             });
         }
-        if self.normed(l - 1) {
+        if self.normed(l) {
             let back = BatchNormBackward {
                 gradient: out,
-                normal: self.units("n", l - 1),
-                scale: self.by_unit("scale", l - 1),
-                gamma: self.extra(l - 1, Extra::Gamma),
+                normal: self.units("n", l),
+                scale: self.by_unit("scale", l),
+                gamma: self.extra(l, Extra::Gamma),
                 training: self.training,
                 accumulate,
-                out: self.units("dz", l - 1),
-                d_gamma: self.extra_gradient(l - 1, Extra::Gamma, lifetime),
-                d_beta: self.extra_gradient(l - 1, Extra::Beta, lifetime),
+                out: self.units("dz", l),
+                d_gamma: self.extra_gradient(l, Extra::Gamma, lifetime),
+                d_beta: self.extra_gradient(l, Extra::Beta, lifetime),
             };
             self.operations.push(Op::BatchNormBackward(back));
         }
-    }
-
-    /// What the optimizer does with every weight and bias, and their gradients: see [`Optimizer`].
-    fn update(&mut self, optimizer: Optimizer, lifetime: Lifetime) {
-        for l in 1..=self.with.model.depth() {
-            let (dw, db) = self.gradients(l, lifetime);
-            let layer = self.with.model.layer(l);
-            let (weights, bias) = (self.weights(l), self.bias(l));
-            let shape = Shape::fixed(layer.inputs, layer.outputs);
-            self.update_one(optimizer, (dw, weights), (weights_name(l), shape), true);
-            let shape = Shape::fixed(1, layer.outputs);
-            self.update_one(optimizer, (db, bias), (bias_name(l), shape), false);
-            for extra in self.with.model.extras_of(l).filter(|extra| extra.trained()) {
-                let pair = (self.extra_gradient(l, extra, lifetime), self.extra(l, extra));
-                let named = (extra.name(l), self.extra_shape(l, extra));
-                self.update_one(optimizer, pair, named, false);
-            }
-        }
-    }
-
-    /// One parameter; `regular` if the regularisation acts on it.
-    fn update_one(
-        &mut self,
-        optimizer: Optimizer,
-        (gradient, weights): (BufferId, BufferId),
-        (name, shape): (String, Shape),
-        regular: bool,
-    ) {
-        let lr = Scalar::field(Field::Lr);
-        let lambda = |acts: bool| {
-            if regular && acts {
-                Scalar::field(Field::L2)
-            } else {
-                Scalar::ZERO
-            }
-        };
-        let op = match optimizer {
-            // W <- (1 - lr lambda) W - lr dW
-            Optimizer::Sgd => Op::Sgd {
-                decay: if regular {
-                    Scalar::field(Field::Decay)
-                } else {
-                    Scalar::ONE
-                },
-                lr,
-                gradient,
-                weights,
-            },
-            Optimizer::Momentum { momentum, nesterov } => Op::Momentum {
-                rule: MomentumRule {
-                    momentum,
-                    nesterov,
-                    lr,
-                    l2: lambda(true),
-                },
-                gradient,
-                weights,
-                velocity: self.state("v", &name, shape),
-            },
-            Optimizer::Adam { decoupled } => {
-                let (beta1, beta2, epsilon) = ADAM;
-                Op::Adam {
-                    rule: AdamRule {
-                        betas: (beta1, beta2),
-                        epsilon,
-                        lr,
-                        l2: lambda(!decoupled),
-                        weight_decay: lambda(decoupled),
-                    },
-                    gradient,
-                    weights,
-                    moments: (self.state("m", &name, shape), self.state("v", &name, shape)),
-                }
-            }
-            // W <- W + d, the step being kept to begin the next with: lr is minus how much of it is taken.
-            Optimizer::NewtonCg { .. } => Op::Sgd {
-                decay: Scalar::ONE,
-                lr,
-                gradient: self.state("n", &name, shape),
-                weights,
-            },
-        };
-        self.operations.push(op);
     }
 
     /// L = l(o, y) and whether the largest of o is y's.

@@ -1,11 +1,15 @@
 //! `tilelab self-test --device cuda:N`: every kernel that the card can run against the f64 oracle.
 
+mod workspace;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tilelab_kernels::cuda::columns::{self, Into, Statistics, Summed};
 use tilelab_kernels::cuda::gemm::{self, Factor, Finish, KERNELS, Matrix};
-use tilelab_kernels::cuda::{Buffer, Call, CallError, CudaError, Gpu, Slice, Stream, elementwise, rows, softmax};
+use tilelab_kernels::cuda::{CudaError, Gpu, elementwise, rows, softmax};
 use tilelab_kernels::{Activation, Adam, Dropout, Epilogue, Labels, MatMut, MatRef, Momentum, Saves, reference};
+
+pub use workspace::Workspace;
 
 use super::{Tally, random};
 use crate::measure::{Check, SelfTest};
@@ -35,8 +39,7 @@ const FUNCTIONS: [Activation; 9] = [
 pub fn run(gpu: &Gpu) -> Result<SelfTest, CudaError> {
     let capability = gpu.facts().capability;
     let mut bench = Bench {
-        stream: Stream::new(gpu)?,
-        buffers: Vec::new(),
+        card: Workspace::new(gpu)?,
         rng: ChaCha8Rng::seed_from_u64(7),
     };
     let mut checks = Vec::new();
@@ -75,62 +78,15 @@ fn check(
     Ok(())
 }
 
-/// A stream, and the buffers of the case under way.
+/// A card, and what its cases are made of.
 struct Bench {
-    stream: Stream,
-    buffers: Vec<Buffer>,
+    card: Workspace,
     rng: ChaCha8Rng,
 }
 
 impl Bench {
     fn random(&mut self, len: usize, most: f64) -> Vec<f32> {
         random(&mut self.rng, len, most)
-    }
-
-    /// The values in a buffer of their own.
-    fn put<const N: usize, T: Copy>(
-        &mut self,
-        values: &[T],
-        bytes: impl Fn(T) -> [u8; N],
-    ) -> Result<Slice<T>, CudaError> {
-        let mut buffer = Buffer::new(self.stream.gpu(), values.len() * N)?;
-        let all: Vec<u8> = values.iter().flat_map(|&x| bytes(x)).collect();
-        buffer.write(0, &all)?;
-        let slice = buffer.slice(0, values.len());
-        self.buffers.push(buffer);
-        Ok(slice)
-    }
-
-    fn floats(&mut self, values: &[f32]) -> Result<Slice<f32>, CudaError> {
-        self.put(values, f32::to_le_bytes)
-    }
-
-    /// NaN, so that what nobody writes is seen.
-    fn room(&mut self, len: usize) -> Result<Slice<f32>, CudaError> {
-        self.floats(&vec![f32::NAN; len])
-    }
-
-    fn run(&self, call: Result<Call, CallError>) -> Result<(), CudaError> {
-        self.stream.launch(&call?)
-    }
-
-    /// Waits, and reads.
-    fn get(&self, slice: Slice<f32>) -> Result<Vec<f32>, CudaError> {
-        self.stream.synchronize()?;
-        let mut bytes = vec![0; slice.len() * 4];
-        let whole = |buffer: &&Buffer| buffer.slice::<u8>(0, 0).address() == slice.address();
-        if let Some(buffer) = self.buffers.iter().find(whole) {
-            buffer.read(0, &mut bytes)?;
-        }
-        let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-        Ok(bytes.chunks_exact(4).map(value).collect())
-    }
-
-    /// Frees the buffers of a case that is done.
-    fn clear(&mut self) -> Result<(), CudaError> {
-        self.stream.synchronize()?;
-        self.buffers.clear();
-        Ok(())
     }
 }
 
@@ -147,18 +103,18 @@ fn products(bench: &mut Bench, kernel: &'static gemm::Kernel, tally: &mut Tally)
                 matrix: Matrix::new(data, rows, cols),
                 transposed,
             };
-            let a_card = factor(bench.floats(&a)?, a_shape, transposed.0);
-            let b_card = factor(bench.floats(&b)?, b_shape, transposed.1);
+            let a_card = factor(bench.card.floats(&a)?, a_shape, transposed.0);
+            let b_card = factor(bench.card.floats(&b)?, b_shape, transposed.1);
             let c = if beta == 0.0 {
-                bench.room(m * n)?
+                bench.card.room(m * n)?
             } else {
-                bench.floats(&old)?
+                bench.card.floats(&old)?
             };
-            let (alpha_card, beta_card) = (bench.floats(&[1.0])?, bench.floats(&[beta])?);
+            let (alpha_card, beta_card) = (bench.card.floats(&[1.0])?, bench.card.floats(&[beta])?);
             let mut finish = Finish::default();
             let mut epilogue = Epilogue::none();
             if turn % 4 != 0 {
-                finish.bias = Some(bench.floats(&bias)?);
+                finish.bias = Some(bench.card.floats(&bias)?);
                 epilogue = epilogue.bias(&bias);
             }
             if turn % 4 == 2 {
@@ -166,10 +122,10 @@ fn products(bench: &mut Bench, kernel: &'static gemm::Kernel, tally: &mut Tally)
                 epilogue = epilogue.activation(Activation::Tanh);
             }
             if turn % 4 == 3 {
-                finish.derivative = Some((Activation::Relu, bench.floats(&saved)?));
+                finish.derivative = Some((Activation::Relu, bench.card.floats(&saved)?));
                 epilogue = epilogue.times_derivative(Activation::Relu, view(&saved, (m, n), false));
             }
-            bench.run(gemm::gemm(
+            bench.card.run(gemm::gemm(
                 kernel,
                 alpha_card,
                 a_card,
@@ -186,10 +142,10 @@ fn products(bench: &mut Bench, kernel: &'static gemm::Kernel, tally: &mut Tally)
             let expected: Vec<f64> = expected.iter().map(|&x| f64::from(x)).collect();
             // Every operand is at most 1.
             let size = k as f64 + 2.0;
-            tally.hold(&bench.get(c)?, &expected, |_| {
+            tally.hold(&bench.card.get(c)?, &expected, |_| {
                 size * ((k as f64 + 12.0) * EPS + 2.0 * kernel.rounding)
             });
-            bench.clear()?;
+            bench.card.clear()?;
         }
     }
     Ok(())
@@ -214,19 +170,27 @@ fn activations(bench: &mut Bench, tally: &mut Tally) -> Result<(), CudaError> {
                 Activation::Swish { beta } => beta,
                 _ => 0.0,
             };
-            let (p, xs, ys) = (bench.floats(&[parameter as f32])?, bench.floats(&x)?, bench.room(n)?);
-            bench.run(elementwise::activate(f, p, xs, ys))?;
+            let (p, xs, ys) = (
+                bench.card.floats(&[parameter as f32])?,
+                bench.card.floats(&x)?,
+                bench.card.room(n)?,
+            );
+            bench.card.run(elementwise::activate(f, p, xs, ys))?;
             let y = reference::activate(f, &x);
-            tally.hold(&bench.get(ys)?, &y, |i| 16.0 * EPS * (1.0 + y[i].abs()));
+            tally.hold(&bench.card.get(ys)?, &y, |i| 16.0 * EPS * (1.0 + y[i].abs()));
             let saved: Vec<f32> = match f.saves() {
                 Saves::Input => x,
                 Saves::Output => y.iter().map(|&y| y as f32).collect(),
             };
-            let (saved_card, dys, dxs) = (bench.floats(&saved)?, bench.floats(&dy)?, bench.room(n)?);
-            bench.run(elementwise::activate_backward(f, p, saved_card, dys, dxs))?;
+            let (saved_card, dys, dxs) = (bench.card.floats(&saved)?, bench.card.floats(&dy)?, bench.card.room(n)?);
+            bench
+                .card
+                .run(elementwise::activate_backward(f, p, saved_card, dys, dxs))?;
             let expected = reference::activate_backward(f, &saved, &dy);
-            tally.hold(&bench.get(dxs)?, &expected, |i| 64.0 * EPS * f64::from(dy[i].abs()));
-            bench.clear()?;
+            tally.hold(&bench.card.get(dxs)?, &expected, |i| {
+                64.0 * EPS * f64::from(dy[i].abs())
+            });
+            bench.card.clear()?;
         }
     }
     Ok(())
@@ -238,28 +202,32 @@ fn row_functions(bench: &mut Bench, tally: &mut Tally) -> Result<(), CudaError> 
         let labels: Vec<u8> = (0..m).map(|i| (i * 7 % n.min(256)) as u8).collect();
         let matrix = view(&x, (m, n), false);
         let terms = 64.0 + n as f64;
-        let (xs, y) = (bench.floats(&x)?, bench.room(m * n)?);
-        bench.run(softmax::softmax(xs, y, (m, n)))?;
+        let (xs, y) = (bench.card.floats(&x)?, bench.card.room(m * n)?);
+        bench.card.run(softmax::softmax(xs, y, (m, n)))?;
         let expected = reference::softmax(matrix);
-        tally.hold(&bench.get(y)?, &expected, |i| terms * EPS * expected[i] + 1e-37);
-        bench.run(softmax::log_softmax(xs, y, (m, n)))?;
+        tally.hold(&bench.card.get(y)?, &expected, |i| terms * EPS * expected[i] + 1e-37);
+        bench.card.run(softmax::log_softmax(xs, y, (m, n)))?;
         let expected = reference::log_softmax(matrix);
-        tally.hold(&bench.get(y)?, &expected, |i| terms * EPS * (40.0 + expected[i].abs()));
+        tally.hold(&bench.card.get(y)?, &expected, |i| {
+            terms * EPS * (40.0 + expected[i].abs())
+        });
         let scale = 1.0 / m as f32;
-        let (ls, scales) = (bench.put(&labels, u8::to_le_bytes)?, bench.floats(&[scale])?);
-        let (losses, gradient) = (bench.room(m)?, bench.room(m * n)?);
+        let (ls, scales) = (bench.card.put(&labels, u8::to_le_bytes)?, bench.card.floats(&[scale])?);
+        let (losses, gradient) = (bench.card.room(m)?, bench.card.room(m * n)?);
         let into = Some((scales, gradient));
-        bench.run(softmax::softmax_cross_entropy(xs, ls, 0.1, losses, into))?;
+        bench
+            .card
+            .run(softmax::softmax_cross_entropy(xs, ls, 0.1, losses, into))?;
         let targets = Labels {
             classes: &labels,
             smoothing: 0.1,
         };
         let (expected, slopes) = reference::softmax_cross_entropy(matrix, targets, scale);
-        tally.hold(&bench.get(losses)?, &expected, |i| {
+        tally.hold(&bench.card.get(losses)?, &expected, |i| {
             terms * EPS * (40.0 + expected[i].abs())
         });
-        tally.hold(&bench.get(gradient)?, &slopes, |_| terms * EPS * f64::from(scale));
-        bench.clear()?;
+        tally.hold(&bench.card.get(gradient)?, &slopes, |_| terms * EPS * f64::from(scale));
+        bench.card.clear()?;
     }
     Ok(())
 }
@@ -270,18 +238,20 @@ fn batches(bench: &mut Bench, tally: &mut Tally) -> Result<(), CudaError> {
         let bytes: Vec<u8> = (0..20 * cols).map(|i| (i * 37 % 256) as u8).collect();
         let which = [19u32, 0, 7, 7, 3];
         let (b, w) = (
-            bench.put(&bytes, u8::to_le_bytes)?,
-            bench.put(&which, u32::to_le_bytes)?,
+            bench.card.put(&bytes, u8::to_le_bytes)?,
+            bench.card.put(&which, u32::to_le_bytes)?,
         );
-        let out = bench.room(5 * cols)?;
-        bench.run(rows::gather_bytes(b, Some(w), 1.0 / 255.0, out, (5, cols)))?;
-        let x = bench.get(out)?;
+        let out = bench.card.room(5 * cols)?;
+        bench
+            .card
+            .run(rows::gather_bytes(b, Some(w), 1.0 / 255.0, out, (5, cols)))?;
+        let x = bench.card.get(out)?;
         let gathered = reference::gather_rows_u8(&bytes, cols, &which, 1.0f32 / 255.0);
         tally.hold(&x, &gathered, |_| EPS);
         let bias = bench.random(cols, 1.0);
-        let biases = bench.floats(&bias)?;
-        bench.run(rows::add_bias(biases, out))?;
-        let with_bias = bench.get(out)?;
+        let biases = bench.card.floats(&bias)?;
+        bench.card.run(rows::add_bias(biases, out))?;
+        let with_bias = bench.card.get(out)?;
         let expected = reference::add_bias(&bias, view(&x, (5, cols), false));
         tally.hold(&with_bias, &expected, |_| 2.0 * EPS);
         let dropout = Dropout {
@@ -292,13 +262,15 @@ fn batches(bench: &mut Bench, tally: &mut Tally) -> Result<(), CudaError> {
             first_row: 5,
         };
         let (key, dropped) = (
-            bench.put(&dropout.key_words(), u64::to_le_bytes)?,
-            bench.room(5 * cols)?,
+            bench.card.put(&dropout.key_words(), u64::to_le_bytes)?,
+            bench.card.room(5 * cols)?,
         );
-        bench.run(rows::dropout(dropout.probability, key, out, dropped, (5, cols)))?;
+        bench
+            .card
+            .run(rows::dropout(dropout.probability, key, out, dropped, (5, cols)))?;
         let expected = reference::dropout(dropout, view(&with_bias, (5, cols), false));
-        tally.hold(&bench.get(dropped)?, &expected, |_| 8.0 * EPS);
-        bench.clear()?;
+        tally.hold(&bench.card.get(dropped)?, &expected, |_| 8.0 * EPS);
+        bench.card.clear()?;
     }
     Ok(())
 }
@@ -307,29 +279,33 @@ fn batches(bench: &mut Bench, tally: &mut Tally) -> Result<(), CudaError> {
 fn sums(bench: &mut Bench, tally: &mut Tally) -> Result<(), CudaError> {
     for (m, n) in [(5, 10), (300, 33), (1000, 3)] {
         let (x, gamma, beta) = (bench.random(m * n, 1.0), bench.random(n, 1.0), bench.random(n, 1.0));
-        let (xs, partials) = (bench.floats(&x)?, bench.room(columns::room(m, n))?);
-        let (mean, scale) = (bench.room(n)?, bench.room(n)?);
+        let (xs, partials) = (bench.card.floats(&x)?, bench.card.room(columns::room(m, n))?);
+        let (mean, scale) = (bench.card.room(n)?, bench.card.room(n)?);
         let share = 1.0 / m as f32;
         for (summed, into) in [(Summed::Values(xs), mean), (Summed::Squares(xs, mean), scale)] {
             for call in columns::sum(summed, (m, n), share, partials, Into::fresh(into))? {
-                bench.stream.launch(&call)?;
+                bench.card.stream().launch(&call)?;
             }
         }
         let (mean64, variance64) = reference::column_mean_variance(view(&x, (m, n), false));
         let bound = 4.0 * (m as f64 + 4.0) * EPS;
-        tally.hold(&bench.get(mean)?, &mean64, |_| bound);
-        tally.hold(&bench.get(scale)?, &variance64, |_| bound);
+        tally.hold(&bench.card.get(mean)?, &mean64, |_| bound);
+        tally.hold(&bench.card.get(scale)?, &variance64, |_| bound);
         let statistics = Statistics {
             mean,
             scale,
-            running_mean: bench.floats(&vec![0.0; n])?,
-            running_variance: bench.floats(&vec![1.0; n])?,
-            batches: bench.floats(&[0.0])?,
+            running_mean: bench.card.floats(&vec![0.0; n])?,
+            running_variance: bench.card.floats(&vec![1.0; n])?,
+            batches: bench.card.floats(&[0.0])?,
         };
-        bench.run(columns::batch_norm_statistics(m, true, (0.1, 1e-5), statistics))?;
-        let (gammas, betas) = (bench.floats(&gamma)?, bench.floats(&beta)?);
-        let (normal, out) = (bench.room(m * n)?, bench.room(m * n)?);
-        bench.run(columns::batch_norm(m, xs, [mean, scale, gammas, betas], normal, out))?;
+        bench
+            .card
+            .run(columns::batch_norm_statistics(m, true, (0.1, 1e-5), statistics))?;
+        let (gammas, betas) = (bench.card.floats(&gamma)?, bench.card.floats(&beta)?);
+        let (normal, out) = (bench.card.room(m * n)?, bench.card.room(m * n)?);
+        bench
+            .card
+            .run(columns::batch_norm(m, xs, [mean, scale, gammas, betas], normal, out))?;
         let expected: Vec<f64> = (0..m * n)
             .map(|e| {
                 let j = e % n;
@@ -337,10 +313,10 @@ fn sums(bench: &mut Bench, tally: &mut Tally) -> Result<(), CudaError> {
                 f64::from(gamma[j]) * normal + f64::from(beta[j])
             })
             .collect();
-        tally.hold(&bench.get(out)?, &expected, |e| {
+        tally.hold(&bench.card.get(out)?, &expected, |e| {
             8.0 * bound / variance64[e % n].min(1.0).powf(1.5)
         });
-        bench.clear()?;
+        bench.card.clear()?;
     }
     Ok(())
 }
@@ -350,12 +326,18 @@ fn updates(bench: &mut Bench, tally: &mut Tally) -> Result<(), CudaError> {
         let (g, w, v) = (bench.random(n, 1.0), bench.random(n, 1.0), bench.random(n, 1.0));
         let second: Vec<f32> = v.iter().map(|x| x * x + 0.1).collect();
         let wide = |i: usize| (f64::from(g[i]), f64::from(w[i]), f64::from(v[i]), f64::from(second[i]));
-        let gradient = bench.floats(&g)?;
-        let (decay, lr, weights) = (bench.floats(&[0.99])?, bench.floats(&[0.1])?, bench.floats(&w)?);
-        bench.run(elementwise::sgd(decay, lr, gradient, weights))?;
-        tally.hold(&bench.get(weights)?, &reference::sgd(0.99f32, 0.1f32, &g, &w), |_| {
-            3.0 * EPS
-        });
+        let gradient = bench.card.floats(&g)?;
+        let (decay, lr, weights) = (
+            bench.card.floats(&[0.99])?,
+            bench.card.floats(&[0.1])?,
+            bench.card.floats(&w)?,
+        );
+        bench.card.run(elementwise::sgd(decay, lr, gradient, weights))?;
+        tally.hold(
+            &bench.card.get(weights)?,
+            &reference::sgd(0.99f32, 0.1f32, &g, &w),
+            |_| 3.0 * EPS,
+        );
 
         let rule = Momentum {
             lr: 0.1,
@@ -363,14 +345,16 @@ fn updates(bench: &mut Bench, tally: &mut Tally) -> Result<(), CudaError> {
             l2: 0.01,
             nesterov: true,
         };
-        let rules = bench.floats(&elementwise::momentum_rule(rule))?;
-        let (weights, velocity) = (bench.floats(&w)?, bench.floats(&v)?);
-        bench.run(elementwise::momentum(rules, true, gradient, weights, velocity))?;
+        let rules = bench.card.floats(&elementwise::momentum_rule(rule))?;
+        let (weights, velocity) = (bench.card.floats(&w)?, bench.card.floats(&v)?);
+        bench
+            .card
+            .run(elementwise::momentum(rules, true, gradient, weights, velocity))?;
         let expected: Vec<f64> = (0..n)
             .map(wide)
             .map(|(g, w, v, _)| reference::momentum(rule, g, w, v).0)
             .collect();
-        tally.hold(&bench.get(weights)?, &expected, |_| 8.0 * EPS);
+        tally.hold(&bench.card.get(weights)?, &expected, |_| 8.0 * EPS);
 
         let rule = Adam {
             lr: 0.01,
@@ -381,15 +365,19 @@ fn updates(bench: &mut Bench, tally: &mut Tally) -> Result<(), CudaError> {
             weight_decay: 0.1,
             step: 3,
         };
-        let rules = bench.floats(&elementwise::adam_rule(rule))?;
-        let (weights, a, b) = (bench.floats(&w)?, bench.floats(&v)?, bench.floats(&second)?);
-        bench.run(elementwise::adam(rules, gradient, weights, (a, b)))?;
+        let rules = bench.card.floats(&elementwise::adam_rule(rule))?;
+        let (weights, a, b) = (
+            bench.card.floats(&w)?,
+            bench.card.floats(&v)?,
+            bench.card.floats(&second)?,
+        );
+        bench.card.run(elementwise::adam(rules, gradient, weights, (a, b)))?;
         let expected: Vec<f64> = (0..n)
             .map(wide)
             .map(|(g, w, v, s)| reference::adam(rule, g, w, (v, s)).0)
             .collect();
-        tally.hold(&bench.get(weights)?, &expected, |_| 16.0 * EPS);
-        bench.clear()?;
+        tally.hold(&bench.card.get(weights)?, &expected, |_| 16.0 * EPS);
+        bench.card.clear()?;
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ pub struct Product<'a, T: 'static> {
     pub(crate) forced: bool,
     /// A is copied into panels; else the kernels read it where it lies.
     pub(crate) pack_a: bool,
-    /// B likewise (its last, narrow panel always is).
+    /// B likewise.
     pub(crate) pack_b: bool,
     pub(crate) alpha: T,
     pub(crate) beta: T,
@@ -251,7 +251,7 @@ impl<'a, T: Float> Product<'a, T> {
     }
 
     /// Blocks of row panels.
-    fn row_blocks(&self) -> usize {
+    pub(super) fn row_blocks(&self) -> usize {
         self.rows.count.div_ceil(self.in_block())
     }
 
@@ -320,85 +320,109 @@ impl<'a, T: Float> Product<'a, T> {
         let first = step.pc == 0;
         let last = step.pc + step.kc >= self.shape.k;
         let beta = if first { self.beta } else { T::ONE };
-        let long = self.epilogue.is_long();
+        let on_tile = last && self.epilogue.is_long();
         let block_of_b = self.block_of_b(step, pads.b);
-        // Where A lies, if it isn't packed.
-        let unpacked = self.a.matrix().filter(|_| !self.pack_a);
+        // Where A and B lie, if they aren't packed.
+        let a_in_place = self.a.matrix().filter(|_| !self.pack_a);
+        let b_in_place = self.b.matrix().filter(|_| !self.pack_b);
+        let form = match (a_in_place, b_in_place) {
+            (None, None) => PACKED,
+            (Some(a), _) if a.row_stride() != 1 => STRIDED,
+            _ => UNIT,
+        };
+        let (a_origin, a_row, a_col) = match a_in_place {
+            None => (a, 1, 0),
+            Some(a) => (
+                a.as_ptr().wrapping_add(step.pc * a.col_stride()),
+                a.row_stride(),
+                a.col_stride(),
+            ),
+        };
+        let start = self.rows.start(part.first);
         for col in (part.col..part.end).step_by(nr) {
             let width = nr.min(part.end - col);
             let column = self.kernels.column(width);
-            let (b, b_row) = match self.b.matrix() {
-                Some(b) if !self.is_packed(step, col / nr) => (
+            let (b, b_row, edge) = match b_in_place {
+                Some(b) => (
                     b.as_ptr().wrapping_add(step.pc * b.row_stride() + step.jc + col),
                     b.row_stride(),
+                    self.edge(step, b.row_stride(), width),
                 ),
-                _ => (
-                    block_of_b.wrapping_add(col * step.kc),
-                    width.next_multiple_of(self.kernels.lanes),
-                ),
-            };
-            let form = match (unpacked, self.is_packed(step, col / nr)) {
-                (None, true) => PACKED,
-                (Some(a), _) if a.row_stride() != 1 => STRIDED,
-                _ => UNIT,
+                None => {
+                    let pitch = width.next_multiple_of(self.kernels.lanes);
+                    (block_of_b.wrapping_add(col * step.kc), pitch, 0)
+                }
             };
             let sums = self.sums_of(part.block, step.jc + col, width, pads.sums, last);
-            let mut row = self.rows.start(part.first);
-            let mut packed = a;
+            let mut row = start;
+            let mut work = Tile {
+                kc: step.kc,
+                a: a_origin,
+                a_row,
+                a_col,
+                b,
+                b_row,
+                edge,
+                c: std::ptr::null_mut(),
+                c_row: self.c_row,
+                nr: width,
+                alpha: self.alpha,
+                beta,
+                spill: tile,
+                finish: if last { self.finish(step.jc + col) } else { Finish::NONE },
+            };
+            let saved = work.finish.saved;
             for i in part.first..part.last {
                 let height = self.rows.height(i);
-                let (a, a_row, a_col) = match unpacked {
-                    None => (packed, 1, height),
-                    Some(a) => {
-                        let from = row * a.row_stride() + step.pc * a.col_stride();
-                        (a.as_ptr().wrapping_add(from), a.row_stride(), a.col_stride())
-                    }
-                };
-                packed = packed.wrapping_add(height * step.kc);
-                let c = self.c.wrapping_add(row * self.c_row + (step.jc + col) * self.c_col);
-                let finish = if last {
-                    self.finish(row, step.jc + col)
+                if a_in_place.is_none() {
+                    work.a = a_origin.wrapping_add((row - start) * step.kc);
+                    work.a_col = height;
                 } else {
-                    Finish::NONE
-                };
-                let (kc, c_row, alpha) = (step.kc, self.c_row, self.alpha);
-                let mut work = Tile {
-                    kc,
-                    a,
-                    a_row,
-                    a_col,
-                    b,
-                    b_row,
-                    c,
-                    c_row,
-                    nr: width,
-                    alpha,
-                    beta,
-                    spill: tile,
-                    finish,
-                };
-                let kernel = &column[(height - 1) * self.kernels.nv];
-                let run = kernel.forms[usize::from(form)];
+                    work.a = a_origin.wrapping_add(row * a_row);
+                }
+                if !saved.is_null() {
+                    work.finish.saved = saved.wrapping_add(row * work.finish.saved_row);
+                }
+                let c = self.c.wrapping_add(row * self.c_row + (step.jc + col) * self.c_col);
+                let at = (row, step.jc + col);
+                let run = column[(height - 1) * self.kernels.nv].forms[usize::from(form)];
+                row += height;
                 if self.c_col == 1 {
+                    work.c = c;
                     // SAFETY: panels, C and the epilogue's operands hold this tile: validated shapes, and blocks cut
                     // from them. Tiles of different tasks are disjoint. The context has checked the ISA.
                     unsafe { run(&work) };
-                    if last && long {
-                        let at = (row, step.jc + col);
-                        T::run_on(self.isa, self.epilogue.on_tile((c, c_row), at, (height, width), sums));
+                    if on_tile {
+                        let tile = self.epilogue.on_tile((c, self.c_row), at, (height, width), sums);
+                        T::run_on(self.isa, tile);
                     }
-                    row += height;
                     continue;
                 }
                 let spare = tile.wrapping_add(self.kernels.mr * nr);
-                (work.c, work.c_row, work.beta, work.finish) = (spare, nr, T::ZERO, Finish::NONE);
+                let scattered = Tile {
+                    c: spare,
+                    c_row: nr,
+                    beta: T::ZERO,
+                    finish: Finish::NONE,
+                    ..work
+                };
                 // SAFETY: as above, with a tile of scratch for C.
-                unsafe { run(&work) };
-                let at = last.then_some((row, step.jc + col));
-                self.scatter((spare, sums), c, (height, width), beta, at);
-                row += height;
+                unsafe { run(&scattered) };
+                self.scatter((spare, sums), c, (height, width), beta, last.then_some(at));
             }
         }
+    }
+
+    /// Last steps of this block in which `width` columns of B, padded to whole vectors, would pass B's end; its rows are `b_row` apart.
+    fn edge(&self, step: Step, b_row: usize, width: usize) -> usize {
+        let over = width.next_multiple_of(self.kernels.lanes) - width;
+        if over == 0 {
+            return 0;
+        }
+        // Row p of B ends (k - 1 - p) b_row elements before B does.
+        let all = over.div_ceil(b_row.max(1));
+        let after = self.shape.k - (step.pc + step.kc);
+        all.saturating_sub(after).min(step.kc)
     }
 
     /// Where the column sums of a tile go: `width` zeros in the row of its block; null where none are asked for or due.
@@ -412,8 +436,9 @@ impl<'a, T: Float> Product<'a, T> {
         sums
     }
 
-    /// What the micro-kernel does of the epilogue for the tile at (row, col): all of it, or the bias of a long one.
-    fn finish(&self, row: usize, col: usize) -> Finish<T> {
+    /// What the micro-kernel does of the epilogue for the tiles from column `col` on: all of it, or the bias of a long one. `saved` is
+    /// that of row 0.
+    fn finish(&self, col: usize) -> Finish<T> {
         let epilogue = &self.epilogue;
         let bias = epilogue
             .bias
@@ -422,10 +447,7 @@ impl<'a, T: Float> Product<'a, T> {
             return Finish { bias, ..Finish::NONE };
         }
         let (saved, saved_row) = epilogue.derivative.map_or((std::ptr::null(), 0), |(_, saved)| {
-            (
-                saved.as_ptr().wrapping_add(row * saved.row_stride() + col),
-                saved.row_stride(),
-            )
+            (saved.as_ptr().wrapping_add(col), saved.row_stride())
         });
         Finish {
             bias,

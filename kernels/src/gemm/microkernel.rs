@@ -21,7 +21,8 @@
 //!
 //! # Edges
 //! Every MR from 1 up and every NV has its instance, so rows are never padded; columns are padded by less than one
-//! vector, and only the last vector of a tile is masked on its way to C.
+//! vector, and only the last vector of a tile is masked on its way to C. A B that is read where it lies is read in whole vectors too: what
+//! follows a row's end is the next row, whose products stay in lanes that nobody stores. Only where B itself ends is it masked.
 
 // Loops over registers go by index: their trip counts must be constants, and two arrays are walked at once.
 #![allow(clippy::needless_range_loop)]
@@ -47,6 +48,8 @@ pub(crate) struct Tile<T> {
     pub b: *const T,
     /// Elements from one p of B to the next.
     pub b_row: usize,
+    /// So many of the last steps read no more of B's row than the used columns: whole vectors would pass the end of B. 0 if B is packed.
+    pub edge: usize,
     /// Element (0, 0) of the tile of C.
     pub c: *mut T,
     /// Elements from one row of C to the next.
@@ -103,7 +106,7 @@ pub(crate) const STRIDED: u8 = 2;
 ///
 /// # Safety
 /// The panels lie as `FORM` says and hold `kc` steps of MR rows and NV vectors (the B panel whole vectors, whatever `nr`
-/// says), C and the epilogue's operands MR rows of `nr` elements, `spill` a whole tile; C is nobody else's.
+/// says, but in the last `edge` steps), C and the epilogue's operands MR rows of `nr` elements, `spill` a whole tile; C is nobody else's.
 #[inline(always)]
 pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV: usize, const FORM: u8>(
     s: S,
@@ -115,7 +118,9 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
     // buffer, and the panels' own lines wait behind them.
     // Unrolled, the strided form's addresses are too many for the registers, and the sums go to the stack.
     let unroll = if FORM == STRIDED { 1 } else { S::UNROLL };
-    let turns = tile.kc / unroll;
+    let last = s.first(tile.nr - (NV - 1) * S::LANES);
+    let whole_steps = if FORM == PACKED { tile.kc } else { tile.kc - tile.edge };
+    let turns = whole_steps / unroll;
     let with_prefetch = turns.min(MR);
     let mut row = tile.c.cast_const();
     for _ in 0..with_prefetch {
@@ -130,11 +135,16 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
         // SAFETY: as above.
         unsafe { turn::<T, S, MR, NV, FORM>(s, &mut at, &mut acc) };
     }
-    for _ in 0..tile.kc % unroll {
+    for _ in 0..whole_steps % unroll {
         // SAFETY: as above.
-        unsafe { steps::<T, S, MR, NV, FORM, 1>(s, &mut at, &mut acc) };
+        unsafe { steps::<T, S, MR, NV, FORM, 1>(s, &mut at, &mut acc, None) };
     }
-    let last = s.first(tile.nr - (NV - 1) * S::LANES);
+    if FORM != PACKED {
+        for _ in 0..tile.edge {
+            // SAFETY: as above, of B the used columns only.
+            unsafe { steps::<T, S, MR, NV, FORM, 1>(s, &mut at, &mut acc, Some(last)) };
+        }
+    }
     let whole = tile.nr == NV * S::LANES;
     let alpha = s.splat(tile.alpha);
     // SAFETY: the caller's promise about C, the epilogue's operands and `spill`.
@@ -250,28 +260,34 @@ unsafe fn turn<T: Float, S: Simd<T>, const MR: usize, const NV: usize, const FOR
     // SAFETY: the caller vouches for the steps.
     unsafe {
         if FORM == STRIDED || S::UNROLL == 1 {
-            steps::<T, S, MR, NV, FORM, 1>(s, at, acc);
+            steps::<T, S, MR, NV, FORM, 1>(s, at, acc, None);
         } else {
             const { assert!(S::UNROLL == 1 || S::UNROLL == UNROLL) };
-            steps::<T, S, MR, NV, FORM, UNROLL>(s, at, acc);
+            steps::<T, S, MR, NV, FORM, UNROLL>(s, at, acc, None);
         }
     }
 }
 
-/// U steps of p, each NV vectors of B, MR broadcasts of A, MR * NV FMAs.
+/// U steps of p, each NV vectors of B (the last one masked if there is a mask), MR broadcasts of A, MR * NV FMAs.
 #[inline(always)]
 unsafe fn steps<T: Float, S: Simd<T>, const MR: usize, const NV: usize, const FORM: u8, const U: usize>(
     s: S,
     at: &mut Cursor<T, FORM>,
     acc: &mut [[S::V; NV]; MR],
+    edge: Option<S::M>,
 ) {
     for u in 0..U {
         let b = at.b(u, NV * S::LANES);
         let mut row = [s.splat(T::ZERO); NV];
         // SAFETY: the caller vouches for U steps of NV vectors at b and of MR rows at a.
         unsafe {
-            for j in 0..NV {
-                row[j] = s.load(b.add(j * S::LANES));
+            match edge {
+                Some(last) => row = load_row::<T, S, NV>(s, b, last),
+                None => {
+                    for j in 0..NV {
+                        row[j] = s.load(b.add(j * S::LANES));
+                    }
+                }
             }
             for i in 0..MR {
                 let x = s.splat(*at.a(i, u, MR));

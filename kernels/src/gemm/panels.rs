@@ -96,13 +96,6 @@ impl<T: Float> Product<'_, T> {
         }
     }
 
-    /// Whether column panel `j` is read from packed memory.
-    pub(super) fn is_packed(&self, step: Step, j: usize) -> bool {
-        self.pack_b
-            || !(step.nc - j * self.kernels.nr()).is_multiple_of(self.kernels.lanes)
-                && (j + 1) * self.kernels.nr() > step.nc
-    }
-
     /// The blocks of a B that was packed before.
     pub(super) fn prepacked(&self) -> Option<*const T> {
         match self.b {
@@ -138,7 +131,6 @@ impl<T: Float> Product<'_, T> {
         let first = match self.pack_b {
             _ if self.prepacked().is_some() => panels,
             true => 0,
-            false if self.is_packed(step, panels - 1) => panels - 1,
             false => panels,
         };
         first..panels

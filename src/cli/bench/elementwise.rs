@@ -3,47 +3,54 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tilelab_kernels::{Context, Isa, Threads};
 
-use crate::bench::bars::{self, Bar};
+use super::keep;
+use crate::bench;
+use crate::bench::bars;
 use crate::bench::elementwise::{self, Function, Input, Rule};
 use crate::cli::Usage;
-use crate::measure::{Bench, Body, Contest, Machine, Options, Progress, Recording, Unit, bench_table};
-use crate::{bench, report};
+use crate::device::Device;
+use crate::measure::{Contest, Machine, Options, Progress, Recording, Unit};
 
 /// What the user typed behind `bench elementwise` and `bench update`.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Just the bars: figure, threshold, and met, missed or not measurable
     #[arg(long)]
-    bars: bool,
+    pub(super) bars: bool,
     /// Only what has this in its name, such as tanh or 4096
     #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
+    pub(super) only: Option<String>,
     /// Undisturbed rounds of each case
     #[arg(long, default_value_t = bars::ASKED, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    pub(super) rounds: u32,
+    /// Rows and columns of the matrices; an update has as many parameters as one of them. Without it the sizes of the bars
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 15), conflicts_with = "bars")]
+    pub(super) side: Option<u32>,
+    /// Whose kernels: cpu, or cuda:N, where events of the card time them
+    #[arg(long, default_value = "cpu", conflicts_with = "bars")]
+    pub(super) device: Device,
     /// Threads of ours
     #[arg(long, default_value = "1", value_parser = crate::cli::values::threads, allow_hyphen_values = true)]
-    threads: Threads,
+    pub(super) threads: Threads,
     /// Also ours on every other ISA of this CPU
     #[arg(long)]
-    all_isas: bool,
+    pub(super) all_isas: bool,
     /// Folder of the report, whose raw/ takes the record
     #[arg(long, value_name = "DIR", default_value = "reports")]
-    out: PathBuf,
+    pub(super) out: PathBuf,
     /// Fixes the inputs
     #[arg(long, default_value = "1")]
-    seed: u64,
+    pub(super) seed: u64,
     /// Print one JSON object a line: each case or bar, then a summary
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// One case, still without its memory.
 #[derive(Clone, Copy)]
-enum Case {
+pub(super) enum Case {
     Function(Function, usize),
     Update(Rule, usize),
 }
@@ -57,7 +64,7 @@ impl Case {
     }
 
     /// Of the size that the case needs.
-    fn input(self, seed: u64) -> Input {
+    pub(super) fn input(self, seed: u64) -> Input {
         match self {
             Self::Function(_, side) => Input::new(side, side, seed),
             Self::Update(_, len) => Input::new(1, len, seed),
@@ -67,14 +74,14 @@ impl Case {
 
 /// The functions on matrices in and beyond the caches.
 pub(super) fn functions(args: &Args) -> anyhow::Result<()> {
-    let mut cases: Vec<Case> = Function::ALL.map(|function| Case::Function(function, 1024)).to_vec();
-    let large = |function: &Function| bars::COPIED.contains(&function.name());
-    cases.extend(
-        Function::ALL
+    let side = args.side.map_or(1024, |side| side as usize);
+    let mut cases: Vec<Case> = Function::ALL.map(|function| Case::Function(function, side)).to_vec();
+    if args.side.is_none() {
+        let large = Function::ALL
             .into_iter()
-            .filter(large)
-            .map(|function| Case::Function(function, 4096)),
-    );
+            .filter(|function| bars::COPIED.contains(&function.name()));
+        cases.extend(large.map(|function| Case::Function(function, 4096)));
+    }
     if args.bars {
         cases.retain(|case| bars::is_elementwise(&case.name()));
     }
@@ -87,7 +94,10 @@ pub(super) fn updates(args: &Args) -> anyhow::Result<()> {
     if args.bars {
         return Err(Usage("--bars: updates have none; `tilelab bench update` gives their rates".into()).into());
     }
-    let sizes = [203_530, 1 << 24];
+    let sizes = match args.side {
+        Some(side) => vec![side as usize * side as usize],
+        None => vec![203_530, 1 << 24],
+    };
     let cases = sizes
         .into_iter()
         .flat_map(|len| Rule::ALL.map(|rule| Case::Update(rule, len)));
@@ -104,6 +114,11 @@ fn run(args: &Args, name: &str, title: &str, mut cases: Vec<Case>) -> anyhow::Re
             ))
             .into());
         }
+    }
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "then no card is given"))]
+    if let Some(ordinal) = super::card(args.device)? {
+        #[cfg(feature = "cuda")]
+        return super::cuda::arrays(args, ordinal, (name, title), &cases);
     }
     let selected = Isa::selected().map_err(|error| Usage(error.to_string()))?;
     let threads = args.threads.get();
@@ -159,32 +174,17 @@ fn run(args: &Args, name: &str, title: &str, mut cases: Vec<Case>) -> anyhow::Re
     } else {
         Vec::new()
     };
-    tell(args, &bench, &judged)?;
-    let raw = args.out.join("raw");
-    let record = recording.finish(&machine, Body::Bench(bench));
-    let file = report::save(&raw, &record).with_context(|| format!("can't write into {}", raw.display()))?;
+    let record = keep(&args.out, args.json, recording, &machine, bench)?;
     if args.json {
-        let summary = serde_json::json!({"event": "done", "record": file, "bars": judged.len()});
-        println!("{summary}");
-    } else {
-        println!("record: {}", file.display());
-    }
-    Ok(())
-}
-
-fn tell(args: &Args, bench: &Bench, judged: &[Bar]) -> anyhow::Result<()> {
-    if args.json {
-        for case in &bench.cases {
-            println!("{}", serde_json::to_string(case)?);
-        }
-        for bar in judged {
+        for bar in &judged {
             println!("{}", serde_json::to_string(bar)?);
         }
-        return Ok(());
-    }
-    println!("{}", bench_table(bench));
-    if args.bars {
-        println!("{}", bars::table(judged));
+        println!(
+            "{}",
+            serde_json::json!({"event": "done", "record": record, "bars": judged.len()})
+        );
+    } else if args.bars {
+        println!("{}", bars::table(&judged));
     }
     Ok(())
 }

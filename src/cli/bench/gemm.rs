@@ -3,18 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tilelab_kernels::{Context, Isa, Threads};
 
-use super::pin;
+use super::{keep, pin};
 use crate::bench::bars::{self, Bar};
 use crate::bench::blas::Library;
 use crate::bench::gemm::{self, Multiplier, Operands};
 use crate::bench::{self, peers::Peers};
 use crate::cli::Usage;
 use crate::cli::shapes::{Product, Shapes};
-use crate::measure::{Bench, Body, Contest, Machine, Options, Progress, Recording, Unit, bench_table};
-use crate::report;
+use crate::device::Device;
+use crate::measure::{Bench, Contest, Machine, Options, Progress, Recording, Unit};
 
 /// What the user typed.
 #[derive(clap::Args)]
@@ -25,41 +24,50 @@ pub(super) struct Args {
         value_name = "SHAPES",
         default_value = "64,256,512,1024,1025,256x256x784,256x10x256,32x512x784"
     )]
-    shapes: Shapes,
+    pub(super) shapes: Shapes,
     /// Just the bars: figure, threshold, and met, missed or not measurable
     #[arg(long, conflicts_with = "shapes")]
-    bars: bool,
+    pub(super) bars: bool,
     /// With --bars: only the products whose name contains this
     #[arg(long, value_name = "TEXT", requires = "bars")]
-    only: Option<String>,
+    pub(super) only: Option<String>,
     /// Element type
     #[arg(long, default_value = "f32", value_parser = ["f32", "f64"], conflicts_with = "bars")]
-    dtype: String,
+    pub(super) dtype: String,
     /// Undisturbed rounds of each product
     #[arg(long, default_value_t = bars::ASKED, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    pub(super) rounds: u32,
+    /// Whose kernels: cpu, or cuda:N, where events of the card time them
+    #[arg(long, default_value = "cpu", conflicts_with = "bars")]
+    pub(super) device: Device,
     /// Threads of each contestant
     #[arg(long, default_value = "1", value_parser = crate::cli::values::threads, allow_hyphen_values = true)]
-    threads: Threads,
-    /// A BLAS library (cblas_sgemm, scipy_cblas_sgemm) or oneDNN (dnnl_sgemm), beside those that the loader finds; may be repeated
+    pub(super) threads: Threads,
+    /// A BLAS library (cblas_sgemm, scipy_cblas_sgemm) or oneDNN (dnnl_sgemm), beside those that the loader finds; may be repeated. With
+    /// --device cuda:N: a cuBLAS
     #[arg(long, value_name = "FILE")]
-    blas: Vec<PathBuf>,
+    pub(super) blas: Vec<PathBuf>,
     /// Also ours on every other ISA of this CPU but portable
     #[arg(long)]
-    all_isas: bool,
+    pub(super) all_isas: bool,
     /// Folder of the report, whose raw/ takes the record
     #[arg(long, value_name = "DIR", default_value = "reports")]
-    out: PathBuf,
+    pub(super) out: PathBuf,
     /// Fixes the operands
     #[arg(long, default_value = "1")]
-    seed: u64,
+    pub(super) seed: u64,
     /// Print one JSON object a line: each case or bar, then a summary
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "then no card is given"))]
+    if let Some(ordinal) = super::card(args.device)? {
+        #[cfg(feature = "cuda")]
+        return super::cuda::products(args, ordinal);
+    }
     let isa = Isa::selected().map_err(|error| Usage(error.to_string()))?;
     let threads = args.threads.get();
     let (single, double) = wanted(args)?;
@@ -106,7 +114,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
                 judged.extend(bars::work());
             }
         }
-        records.push(keep(args, recording, &machine, bench)?);
+        records.push(keep(&args.out, args.json, recording, &machine, bench)?);
     }
     if !double.is_empty() {
         let recording = recording("bench-gemm-f64");
@@ -123,7 +131,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         if args.bars {
             judged.extend(bars::squares_in_f64(&bench));
         }
-        records.push(keep(args, recording, &machine, bench)?);
+        records.push(keep(&args.out, args.json, recording, &machine, bench)?);
     }
     if args.json {
         for bar in &judged {
@@ -199,24 +207,6 @@ fn recording(id: &str) -> Recording {
         "Are our products as fast as those of the libraries that are made for them?",
         false,
     )
-}
-
-/// Prints a bench, and saves its record.
-fn keep(args: &Args, recording: Recording, machine: &Machine, bench: Bench) -> anyhow::Result<PathBuf> {
-    if args.json {
-        for case in &bench.cases {
-            println!("{}", serde_json::to_string(case)?);
-        }
-    } else {
-        println!("{}", bench_table(&bench));
-    }
-    let raw = args.out.join("raw");
-    let record = recording.finish(machine, Body::Bench(bench));
-    let file = report::save(&raw, &record).with_context(|| format!("can't write into {}", raw.display()))?;
-    if !args.json {
-        println!("record: {}\n", file.display());
-    }
-    Ok(file)
 }
 
 /// Who takes part.

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::environment::Elsewhere;
-use super::{CACHE_FLOOR, Contest, Contestant, PEAK_FLOOR, Probes, environment, summary};
+use super::{CACHE_FLOOR, Contest, Contestant, PEAK_FLOOR, Place, Probes, environment, summary};
 use crate::measure::record::{Round, Sample};
 
 /// Where every call is faster than this, each sample is preceded by one call that is not timed, which wakes the
@@ -51,8 +51,12 @@ impl Contest<'_> {
 
     /// One turn: the time that the contestant took, and what it adds to the round's account if it works elsewhere.
     fn turn(&mut self, entry: &mut Entry<'_>, warm: bool, elsewhere: &mut Elsewhere) -> u64 {
-        let process = entry.contestant.process;
-        let before = process.map(|_| self.environment.read());
+        let place = entry.contestant.place;
+        let process = match place {
+            Place::Process(process) => Some(process),
+            Place::Here | Place::Card => None,
+        };
+        let before = (place != Place::Here).then(|| self.environment.read());
         if warm {
             (entry.contestant.run)(1);
         }

@@ -175,8 +175,11 @@ pub enum Finding {
         lr: f64,
         /// Its test accuracy.
         test_acc: f64,
-        /// The smallest rate whose training came to nothing, if one did.
+        /// The smallest rate above it whose training came to nothing with some seed, if one did.
         unstable: Option<f64>,
+        /// With how many of how many seeds it did.
+        #[serde(default)]
+        lost: (usize, usize),
     },
     /// The best of random search and the best of TPE are not alike.
     SearchesDiffer {
@@ -238,6 +241,9 @@ pub enum Finding {
         large: f64,
         /// Of the largest at equal updates.
         large_at_equal_updates: f64,
+        /// Curvature at equal loss.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sharpness: Option<Sharpness>,
     },
     /// It stays behind.
     BatchMatters {
@@ -245,6 +251,9 @@ pub enum Finding {
         small: f64,
         /// As above.
         large_at_equal_updates: f64,
+        /// As above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sharpness: Option<Sharpness>,
     },
     /// A Hessian's cost is a power of the number of parameters.
     HessianIsPower {
@@ -260,6 +269,12 @@ pub enum Finding {
         /// Exponent that was fitted all the same.
         bytes: f64,
     },
+    /// The fastest split of a network over workers is faster than the whole on one thread, in every round.
+    SplitIsFaster(SplitGain),
+    /// In some rounds it is.
+    SplitIsEven(SplitGain),
+    /// In none it is.
+    SplitIsSlower(SplitGain),
     /// Ours beside plain loops over the same products.
     ScratchIsSlower {
         /// A plain version's time over ours in f32, smallest and largest network.
@@ -301,6 +316,47 @@ pub enum Finding {
         gbps: f64,
     },
 }
+
+/// What the fastest split gains.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SplitGain {
+    /// Which it is.
+    pub name: String,
+    /// The whole's time on one thread over its time, median of the rounds.
+    pub gain: f64,
+    /// The same in its worst and in its best round.
+    pub range: (f64, f64),
+    /// What the whole gains by all threads.
+    pub threaded: f64,
+    /// Threads that the machine runs at once.
+    pub cores: usize,
+}
+
+/// What batches did to the curvature at one loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sharpness {
+    /// Which end is flatter.
+    pub flatter: Flatter,
+    /// Top eigenvalue of the Hessian behind the smallest batch, geometric mean of the seeds.
+    pub small: f64,
+    /// Behind the largest.
+    pub large: f64,
+    /// Distance of the logarithms' means over its standard error.
+    pub errors: f64,
+}
+
+/// Which batches get to a place where the objective is flatter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flatter {
+    /// The smallest.
+    Small,
+    /// The largest.
+    Large,
+    /// The seeds differ as much.
+    Noise,
+}
+
 /// A place where the notebook is wrong, with the figure that shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "erratum", rename_all = "snake_case")]

@@ -1,5 +1,7 @@
 //! The buffers of a lowered model by name, and the operations that are being appended.
 
+use std::ops::RangeInclusive;
+
 use tilelab_kernels::Activation;
 
 use super::Lowering;
@@ -16,6 +18,8 @@ pub(super) struct Writer<'a> {
     pub(super) operations: Vec<Op>,
     /// The model trains: dropout is at work.
     pub(super) training: bool,
+    /// The layers that are lowered: all, but in a stage of a pipeline.
+    pub(super) layers: RangeInclusive<usize>,
 }
 
 impl<'a> Writer<'a> {
@@ -25,6 +29,7 @@ impl<'a> Writer<'a> {
             buffers: Vec::new(),
             operations: Vec::new(),
             training: false,
+            layers: 1..=with.model.depth(),
         }
     }
 
@@ -171,6 +176,33 @@ impl<'a> Writer<'a> {
     /// Whether layer l's activation has a learned parameter.
     pub(super) fn learns(&self, l: usize) -> bool {
         self.with.model.learns() && l < self.with.model.depth()
+    }
+
+    /// dJ/dU(l) behind batch norm, dJ/dZ(l) without.
+    pub(super) fn given_gradient(&mut self, l: usize) -> BufferId {
+        self.units(if self.normed(l) { "du" } else { "dz" }, l)
+    }
+
+    /// dJ/dH(l), which is that of what the activation is given where nothing is applied to it.
+    pub(super) fn output_gradient(&mut self, l: usize) -> BufferId {
+        match self.with.model.layer(l).activation {
+            Activation::Identity => self.given_gradient(l),
+            _ => self.units("dh", l),
+        }
+    }
+
+    /// The derivative by what layer l hands on: dJ/dR(l) with dropout, dJ/dH(l) without.
+    pub(super) fn handed_gradient(&mut self, l: usize) -> BufferId {
+        if self.drops(l) {
+            self.units("dr", l)
+        } else {
+            self.output_gradient(l)
+        }
+    }
+
+    /// It is written and read from outside, so that its contents outlive a run.
+    pub(super) fn keep(&mut self, id: BufferId) {
+        self.buffers[id.0].lifetime = Lifetime::Kept;
     }
 
     /// What layer l's activation is given: U(l) behind batch norm, Z(l) without.

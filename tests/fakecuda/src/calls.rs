@@ -19,7 +19,7 @@ use crate::card::{
 };
 use crate::limits;
 
-fn card() -> MutexGuard<'static, Card> {
+pub(crate) fn card() -> MutexGuard<'static, Card> {
     static CARD: OnceLock<Mutex<Card>> = OnceLock::new();
     CARD.get_or_init(|| Mutex::new(Card::new()))
         .lock()
@@ -292,11 +292,11 @@ export! {
 
     fn cuEventQuery(event: *mut c_void) -> Code { card().query(event as u64) }
 
-    // There is no time in an interpreter: a microsecond for each piece of work that was done meanwhile.
+    // There is no time in an interpreter: FAKECUDA_PIECE_US for each piece of work that was done meanwhile.
     fn cuEventElapsedTime(elapsed_ms: *mut f32, start: *mut c_void, end: *mut c_void) -> Code {
         let card = card();
         match card.work_between(start as u64, end as u64) {
-            Ok(work) => *elapsed_ms = work as f32 / 1e3,
+            Ok(work) => *elapsed_ms = work as f32 * setting("FAKECUDA_PIECE_US", 1) as f32 / 1e3,
             Err(code) => return code,
         }
         card.status()

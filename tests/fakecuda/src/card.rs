@@ -275,8 +275,13 @@ impl Card {
         self.status()
     }
 
-    fn perform(&mut self, work: Work) {
+    /// Something was done.
+    pub fn tick(&mut self) {
         self.clock += 1;
+    }
+
+    fn perform(&mut self, work: Work) {
+        self.tick();
         // After a fault nothing runs, but whoever waits must come back.
         let done = match work {
             Work::Record(ticket) => {

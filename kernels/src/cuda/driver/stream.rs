@@ -42,6 +42,16 @@ impl Stream {
         self.stream
     }
 
+    /// What other libraries of the driver know it by; its card's context is made this thread's, as they expect. It is theirs to launch on
+    /// while the stream lives.
+    ///
+    /// # Errors
+    /// Of the driver.
+    pub fn handle(&self) -> Result<*mut c_void, CudaError> {
+        self.gpu.bind()?;
+        Ok(self.stream.cast())
+    }
+
     /// Runs a call. Its slices must lie in buffers that live until it has run: a bad address is an error of the card, which a
     /// later call reports.
     ///

@@ -1,7 +1,7 @@
 //! What an experiment found, in a sentence.
 
-use crate::measure::{Experiment, Finding};
-use crate::report::format::{count, number, percent};
+use crate::measure::{Experiment, Finding, Flatter, Sharpness, SplitGain};
+use crate::report::format::{count, number, percent, plural};
 
 use super::super::{Tone, Verdict};
 
@@ -158,9 +158,19 @@ fn trained(finding: &Finding) -> Option<(Tone, String)> {
             percent(*one),
             percent(*control)
         ),
-        Finding::BestRate { lr, test_acc, unstable } => {
-            let beyond = unstable.map_or(" Every rate learned something.".to_owned(), |lr| {
-                format!(" At {} training comes to nothing.", number(lr))
+        Finding::BestRate {
+            lr,
+            test_acc,
+            unstable,
+            lost,
+        } => {
+            // Records from before seeds were counted have none.
+            let seeds = match lost {
+                (_, 0) => String::new(),
+                (lost, all) => format!(" with {lost} of {}", plural(*all, "seed")),
+            };
+            let beyond = unstable.map_or(" No larger rate came to nothing.".to_owned(), |lr| {
+                format!(" At {} training came to nothing{seeds}.", number(lr))
             });
             format!(
                 "The best rate is {}, right on {}.{beyond}",
@@ -223,28 +233,69 @@ fn trained(finding: &Finding) -> Option<(Tone, String)> {
             small,
             large,
             large_at_equal_updates,
+            sharpness,
         } => format!(
-            "At equal epochs the largest batch is right on {}, the smallest on {}; at equal updates the largest reaches {}: it lacked updates.",
+            "At equal epochs the largest batch is right on {}, the smallest on {}; at equal updates the largest reaches {}: it lacked updates.{}",
             percent(*large),
             percent(*small),
-            percent(*large_at_equal_updates)
+            percent(*large_at_equal_updates),
+            curvature(sharpness.as_ref())
         ),
         Finding::BatchMatters {
             small,
             large_at_equal_updates,
+            sharpness,
         } => format!(
-            "Even at equal updates the largest batch stays behind: {} against {}.",
+            "Even at equal updates the largest batch stays behind: {} against {}.{}",
             percent(*large_at_equal_updates),
-            percent(*small)
+            percent(*small),
+            curvature(sharpness.as_ref())
         ),
         _ => return None,
     };
     Some((Tone::Plain, text))
 }
 
+/// Where batches end, as a sentence that follows another.
+fn curvature(sharpness: Option<&Sharpness>) -> String {
+    let Some(Sharpness {
+        flatter,
+        small,
+        large,
+        errors,
+    }) = sharpness
+    else {
+        return String::new();
+    };
+    let (small, large, errors) = (number(*small), number(*large), number(*errors));
+    let tops = format!("the Hessian's top eigenvalue is {small} there and {large} behind the largest");
+    let told = match flatter {
+        Flatter::Small => "is at a flatter place",
+        Flatter::Large => "is at a sharper place, not a flatter one",
+        Flatter::Noise => "is no flatter or sharper than the seeds' noise",
+    };
+    format!(" At equal test loss the smallest batch {told}: {tops}, {errors} standard errors apart.")
+}
+
+/// What the fastest split gains.
+fn split(gain: &SplitGain, told: &str) -> String {
+    format!(
+        "Every split learns what the whole does. The fastest, {}, {told}: it runs at {} times the speed of the whole on one thread ({} to {} over the rounds), on {}; the whole on all threads at {} times.",
+        gain.name,
+        number(gain.gain),
+        number(gain.range.0),
+        number(gain.range.1),
+        plural(gain.cores, "core"),
+        number(gain.threaded)
+    )
+}
+
 /// What clocks showed.
 fn measured(finding: &Finding) -> Option<String> {
     Some(match finding {
+        Finding::SplitIsFaster(gain) => split(gain, "is faster in every round"),
+        Finding::SplitIsEven(gain) => split(gain, "is faster in some rounds and slower in others"),
+        Finding::SplitIsSlower(gain) => split(gain, "gains nothing"),
         Finding::ScratchIsSlower { times, f64_over_f32 } => format!(
             "Plain code takes {} times as long as ours on the smallest network and {} times on the largest; in f64, as in the notebook, it takes {} times what it takes in f32.",
             number(times.0),
@@ -280,175 +331,4 @@ fn measured(finding: &Finding) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every variant has words of its own, with its figures in them. A new one without words is found by the last arm's text.
-    #[test]
-    fn every_finding_has_its_sentence() {
-        let (a, b) = (0.25, 0.75);
-        let (best, next) = ("tanh".to_owned(), "relu".to_owned());
-        let learned = |near| Finding::Learned {
-            train_loss: a,
-            test_acc: b,
-            near,
-        };
-        let rate = |unstable| Finding::BestRate {
-            lr: 0.5,
-            test_acc: b,
-            unstable,
-        };
-        let findings = [
-            Finding::ChecksFailed {
-                failed: vec!["37".into()],
-            },
-            Finding::DerivativesHold {
-                activations: 12,
-                error_over_bound: a,
-            },
-            Finding::SoftmaxStable {
-                overflows_from: 89.0,
-                ulps: 1.0,
-            },
-            Finding::SigmoidIsTanh {
-                ulps: 1.0,
-                network_error: 1e-16,
-            },
-            Finding::LinearCollapses {
-                error: 1e-16,
-                bottleneck_rank: 2,
-                layer_rank: 3,
-            },
-            Finding::PiecewiseLinear { pieces: 9, regions: 80 },
-            Finding::BatchNormDepends {
-                single: 0.0,
-                first: -1.0,
-                second: 1.0,
-            },
-            Finding::GradientsVanish {
-                sigmoid: 1e-6,
-                tanh: a,
-                relu: b,
-            },
-            Finding::GradientsSurvive { sigmoid: a },
-            Finding::GradientsAgree {
-                parameters: 39,
-                error: 1e-10,
-            },
-            Finding::FootprintReconciled {
-                formula: 11_380,
-                listed: 11_440,
-                held_over_listed: 1.5,
-            },
-            learned(None),
-            learned(Some(true)),
-            learned(Some(false)),
-            Finding::LinearFails { linear: a, hidden: b },
-            Finding::LinearSuffices { linear: a, hidden: b },
-            Finding::UnitsDie {
-                relu: b,
-                lr: 1.0,
-                leaky: 0.0,
-            },
-            Finding::NoUnitDies,
-            Finding::WiderIsBetter {
-                units: (64, 512),
-                test_acc: (a, b),
-                times: 4.5,
-            },
-            Finding::WiderIsNoBetter {
-                units: (64, 512),
-                test_acc: (a, b),
-            },
-            Finding::DepthStalls {
-                hidden: 4,
-                he_train_loss: a,
-            },
-            Finding::DepthLearns { train_loss: a },
-            Finding::NeuronLimits {
-                one: a,
-                control: b,
-                classes: 4,
-            },
-            Finding::NeuronIsEnough { one: a, control: b },
-            rate(None),
-            rate(Some(1.0)),
-            Finding::InitMatters {
-                best: b,
-                name: "he-uniform".into(),
-                zeros: a,
-                one_step_deviation: a,
-            },
-            Finding::InitMakesNoDifference { gap: a },
-            Finding::HessianIsPower {
-                seconds: a,
-                bytes: b,
-                fits: 70_000,
-            },
-            Finding::HessianIsNoPower { bytes: b },
-            Finding::SearchesDiffer {
-                trials: (5, 10),
-                test_acc: (a, b),
-            },
-            Finding::SearchesAgree {
-                trials: (5, 10),
-                test_acc: (a, b),
-            },
-            Finding::OrderIsReal {
-                best: best.clone(),
-                next: next.clone(),
-                gap: a,
-                error: b,
-            },
-            Finding::OrderIsNoise {
-                best,
-                next,
-                gap: a,
-                error: b,
-            },
-            Finding::UpdatesMatter {
-                small: b,
-                large: a,
-                large_at_equal_updates: b,
-            },
-            Finding::BatchMatters {
-                small: b,
-                large_at_equal_updates: a,
-            },
-            Finding::ScratchIsSlower {
-                times: (2.5, 3.5),
-                f64_over_f32: 1.75,
-            },
-            Finding::ScratchIsAsFast { times: (0.5, 1.5) },
-            Finding::AlignmentCosts {
-                ours: b,
-                case: "1025 cubed".into(),
-                peer: a,
-            },
-            Finding::AlignmentIsFree { ours: b },
-            Finding::BusKnown {
-                width_bits: 128,
-                gbps: 25.5,
-            },
-            Finding::BusUnknown {
-                reason: "no tables".into(),
-                gbps: 25.5,
-            },
-        ];
-        let mut seen = std::collections::BTreeSet::new();
-        for finding in &findings {
-            let (tone, text) = sentence(finding);
-            assert!(
-                text.ends_with('.') && !text.contains("no words for"),
-                "{finding:?}: {text}"
-            );
-            assert_eq!(
-                tone == Tone::Bad,
-                matches!(finding, Finding::ChecksFailed { .. }) || *finding == learned(Some(false))
-            );
-            assert!(seen.insert(text), "{finding:?} says what another says");
-            let json = serde_json::to_string(finding).unwrap();
-            assert_eq!(serde_json::from_str::<Finding>(&json).unwrap(), *finding);
-        }
-    }
-}
+mod tests;
