@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 
 use super::Usage;
 use crate::compare::{self, Launches, Row, Verdict};
-use crate::measure::{Progress, Record, Table};
+use crate::measure::{Body, Progress, Record, Table};
 use crate::report;
 
 /// What the user typed.
@@ -115,6 +115,11 @@ fn records(args: &Args, old: &Record, new: &Record) -> anyhow::Result<(Vec<Row>,
     if old.machine != new.machine {
         notes.push(format!("another machine: {} and {}", old.machine, new.machine));
     }
+    if let (Some(a), Some(b)) = (card(old), card(new))
+        && a != b
+    {
+        notes.push(format!("another card: {a} and {b}"));
+    }
     if old.quick != new.quick {
         notes.push("one of the two was quick, with fewer samples and smaller sizes".to_owned());
     }
@@ -123,6 +128,14 @@ fn records(args: &Args, old: &Record, new: &Record) -> anyhow::Result<(Vec<Row>,
         notes.push(format!("another build: {} and {}", build(old), build(new)));
     }
     Ok((rows, notes))
+}
+
+/// The card that a record probed.
+fn card(record: &Record) -> Option<&str> {
+    match &record.body {
+        Body::Probe(found) => found.gpu.value.as_ref().map(|gpu| gpu.card.name.as_str()),
+        _ => None,
+    }
 }
 
 fn executables(args: &Args) -> anyhow::Result<Vec<Row>> {

@@ -101,15 +101,28 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         dram_mts: args.dram,
         seed: args.seed,
     };
+    if let (Some(_), Device::Cuda(_)) = (args.dram, device) {
+        let why = "--dram is about the CPU's memory; a card's driver tells its bus and clock";
+        return Err(Usage(why.to_owned()).into());
+    }
     let probed = probed(device)?;
     let stop = super::train::stop_flag().context("can't watch for signals")?;
     let machine = Machine::detect(Isa::available().iter().map(|isa| isa.id().to_owned()).collect());
-    let recording = Recording::start(
-        "probe",
-        "The memory system",
-        "What do the caches, the memory and its bus claim to be, and what do they do?",
-        args.quick,
-    );
+    let recording = match device {
+        // A record of its own, beside the CPU's.
+        Device::Cuda(ordinal) => Recording::start(
+            &format!("probe-cuda-{ordinal}"),
+            &format!("The memory of {device}"),
+            "What do the card's caches, memory and links claim to be, and what do they do?",
+            args.quick,
+        ),
+        _ => Recording::start(
+            "probe",
+            "The memory system",
+            "What do the caches, the memory and its bus claim to be, and what do they do?",
+            args.quick,
+        ),
+    };
     let steps = 100 * options.stages.len() as u64;
     let mut progress = Progress::new(steps, "steps");
     let mut done = 0;

@@ -53,7 +53,7 @@ impl Effort {
             sweeps: 2,
             slices: 3,
             steps: 1 << 11,
-            budget: Duration::from_secs(8),
+            budget: Duration::from_secs(12),
         }
     }
 
@@ -134,6 +134,7 @@ pub fn run(
         one(stage, options, &mut bench, (&mut clock, &mut probed), &mut |share| {
             watch(Event::Progress(stage, share))
         });
+        found.notes.extend(small_sets(stage, &probed));
         found.gpu = Fact::known(probed.clone(), "the stages of a card");
         watch(Event::Done(stage, &found));
     }
@@ -207,6 +208,16 @@ fn one(
         }
         _ => (),
     }
+}
+
+/// What a reader must know of working sets that are smaller than STREAM asks.
+fn small_sets(stage: Stage, probed: &GpuProbe) -> Option<String> {
+    let largest = probed.streams.value.iter().flatten().map(|row| row.bytes).max()?;
+    let l2 = probed.card.l2_bytes.value?;
+    // Sets are rounded down to whole elements.
+    (stage == Stage::Streams && largest + 96 < 4 * l2).then(|| {
+        format!("working sets of at most {largest} bytes are below four times the L2: --max-mem, or little memory")
+    })
 }
 
 /// GB/s of samples that each moved `bytes` bytes: the median and its interval.

@@ -12,13 +12,14 @@ use crate::probe::slices::Clockwork;
 /// A sample is as many passes as take about this long, nanoseconds.
 const SAMPLE_NS: f64 = 1e6;
 
-/// And no more than a queue of launches holds.
-const MOST_PASSES: f64 = 256.0;
+/// And no more: what a queue of launches holds with ease.
+const MOST_PASSES: f64 = 32.0;
 
 /// Kernels and their arrays.
 const KERNELS: [(&str, usize); 4] = [("read", 1), ("write", 1), ("copy", 2), ("triad", 3)];
 
-/// Working sets around the second-level cache, and far beyond it; within `most`, multiples of 48 bytes.
+/// Working sets around the second-level cache, and far beyond it; within `most`; multiples of 96 bytes, so that
+/// one array, two and three end on 16.
 pub fn working_sets(l2: Option<u64>, most: u64) -> Vec<u64> {
     let l2 = l2.unwrap_or(4 << 20);
     // Four times the last cache, as STREAM asks.
@@ -26,7 +27,7 @@ pub fn working_sets(l2: Option<u64>, most: u64) -> Vec<u64> {
     let mut sets: Vec<u64> = [l2 / 4, l2 / 2, l2, 2 * l2, beyond]
         .into_iter()
         .filter(|&bytes| bytes <= beyond)
-        .map(|bytes| bytes / 48 * 48)
+        .map(|bytes| bytes / 96 * 96)
         .filter(|&bytes| bytes > 0)
         .collect();
     sets.dedup();
@@ -72,7 +73,6 @@ pub fn measure(
         if clock.stopped() {
             break;
         }
-        // Each array on 16 bytes, as the sets are multiples of 3 x 16.
         let len = bytes as usize / count / 4;
         let told = |error: CudaError| error.to_string();
         let call = arrays.call(kernel, len).map_err(told)?;
@@ -176,7 +176,7 @@ mod tests {
     fn working_sets_lie_around_the_cache_and_beyond_it() {
         let sets = working_sets(Some(6 << 20), 64 << 30);
         assert_eq!(sets.len(), 5);
-        assert!(sets.windows(2).all(|pair| pair[0] < pair[1]) && sets.iter().all(|bytes| bytes % 48 == 0));
+        assert!(sets.windows(2).all(|pair| pair[0] < pair[1]) && sets.iter().all(|bytes| bytes % 96 == 0));
         assert!(sets[4] > 250 << 20, "beyond the cache");
         let small = working_sets(Some(6 << 20), 8 << 20);
         assert!(

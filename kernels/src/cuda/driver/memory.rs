@@ -70,7 +70,11 @@ impl Buffer {
         );
         self.gpu.bind()?;
         // SAFETY: the bytes lie within the buffer.
-        unsafe { result::memcpy_htod_sync(self.address + offset as u64, values) }.map_err(failed("cuMemcpyHtoD"))
+        unsafe { result::memcpy_htod_sync(self.address + offset as u64, values) }.map_err(failed("cuMemcpyHtoD"))?;
+        // cuMemcpyHtoD returns once the driver has taken pageable memory into a buffer of its own; our streams do not wait for the
+        // default one, on which the rest is still to be copied.
+        // SAFETY: null is the default stream.
+        unsafe { result::stream::synchronize(std::ptr::null_mut()) }.map_err(failed("cuStreamSynchronize"))
     }
 
     /// Copies from it from byte `offset` on; returns when that is done.
