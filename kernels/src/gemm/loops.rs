@@ -413,18 +413,6 @@ impl<'a, T: Float> Product<'a, T> {
         }
     }
 
-    /// Last steps of this block in which `width` columns of B, padded to whole vectors, would pass B's end; its rows are `b_row` apart.
-    fn edge(&self, step: Step, b_row: usize, width: usize) -> usize {
-        let over = width.next_multiple_of(self.kernels.lanes) - width;
-        if over == 0 {
-            return 0;
-        }
-        // Row p of B ends (k - 1 - p) b_row elements before B does.
-        let all = over.div_ceil(b_row.max(1));
-        let after = self.shape.k - (step.pc + step.kc);
-        all.saturating_sub(after).min(step.kc)
-    }
-
     /// Where the column sums of a tile go: `width` zeros in the row of its block; null where none are asked for or due.
     pub(super) fn sums_of(&self, block: usize, col: usize, width: usize, sums: Shared<T>, last: bool) -> *mut T {
         if self.epilogue.column_sum.is_none() || !last {

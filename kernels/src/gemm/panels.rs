@@ -96,6 +96,18 @@ impl<T: Float> Product<'_, T> {
         }
     }
 
+    /// Last steps of this block in which `width` columns of B, padded to whole vectors, would pass B's end; its rows are `b_row` apart.
+    pub(super) fn edge(&self, step: Step, b_row: usize, width: usize) -> usize {
+        let over = width.next_multiple_of(self.kernels.lanes) - width;
+        if over == 0 {
+            return 0;
+        }
+        // Row p of B ends (k - 1 - p) b_row elements before B does.
+        let all = over.div_ceil(b_row.max(1));
+        let after = self.shape.k - (step.pc + step.kc);
+        all.saturating_sub(after).min(step.kc)
+    }
+
     /// The blocks of a B that was packed before.
     pub(super) fn prepacked(&self) -> Option<*const T> {
         match self.b {
