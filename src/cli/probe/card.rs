@@ -1,5 +1,7 @@
 //! A card's stages on a terminal.
 
+use std::collections::BTreeSet;
+
 use super::screen::{latency, size, told};
 use crate::measure::{GpuCard, GpuCopy, GpuLaunch, GpuProbe, GpuStream, Table, binary_bytes, duration};
 use crate::probe::Stage;
@@ -70,16 +72,24 @@ fn copies(rows: &[GpuCopy]) -> String {
 }
 
 fn streams(rows: &[GpuStream], peak: Option<f64>) -> String {
-    let mut table = Table::new(&["kernel", "working set", "GB/s", "95 % interval", "of theoretical"]);
-    for row in rows {
-        let (low, high) = row.interval_gbps;
-        table.row(vec![
-            row.kernel.clone(),
-            binary_bytes(row.bytes),
-            format!("{:.1}", row.gbps),
-            format!("{low:.1} .. {high:.1}"),
-            peak.map_or("-".to_owned(), |peak| format!("{:.0} %", 100.0 * row.gbps / peak)),
-        ]);
+    let sizes: BTreeSet<u64> = rows.iter().map(|row| row.bytes).collect();
+    let mut headings = vec!["GB/s, all arrays' bytes".to_owned()];
+    headings.extend(sizes.iter().map(|&bytes| binary_bytes(bytes)));
+    headings.push("of theoretical".to_owned());
+    let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+    let mut table = Table::new(&headings);
+    let mut kernels: Vec<&str> = rows.iter().map(|row| row.kernel.as_str()).collect();
+    kernels.sort_unstable();
+    kernels.dedup();
+    for kernel in kernels {
+        let of = |bytes: u64| rows.iter().find(|row| row.kernel == kernel && row.bytes == bytes);
+        let rate = |row: Option<&GpuStream>| row.map_or("-".to_owned(), |row| format!("{:.1}", row.gbps));
+        let mut cells = vec![kernel.to_owned()];
+        cells.extend(sizes.iter().map(|&bytes| rate(of(bytes))));
+        // Of the largest set alone: the others lie in caches.
+        let share = sizes.last().and_then(|&bytes| Some(100.0 * of(bytes)?.gbps / peak?));
+        cells.push(share.map_or("-".to_owned(), |share| format!("{share:.0} %")));
+        table.row(cells);
     }
     table.render()
 }

@@ -35,7 +35,10 @@ fn tone(found: &Probe) -> Tone {
 
 fn verdict(found: &Probe) -> String {
     let mut parts = Vec::new();
-    for level in found.latency.value.iter().flat_map(|latency| &latency.levels) {
+    let card = found.gpu.value.as_ref();
+    parts.extend(card.map(card::verdict).unwrap_or_default());
+    let latency = card.map_or(&found.latency, |gpu| &gpu.latency);
+    for level in latency.value.iter().flat_map(|latency| &latency.levels) {
         let size = level
             .found
             .value
@@ -45,9 +48,7 @@ fn verdict(found: &Probe) -> String {
         let claimed = level.claimed_bytes.map(|size| bytes(*size));
         parts.push(format!("L{} claims {claimed}, {size}: {}", level.level, level.verdict));
     }
-    if let Some(gpu) = &found.gpu.value {
-        parts.extend(card::verdict(gpu));
-    } else if parts.is_empty() {
+    if parts.is_empty() {
         parts.push(format!("caches were not looked for ({})", found.latency.source));
     }
     if let Some(best) = dram(found) {
