@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! H[(i, j), (i', j')] = sum over n of x[n, i] x[n, i'] e_n[j, j']
-//! e_n[j, j']          = sum over c of v[n, c, j] v[n, c, j'] - u[n, j] u[n, j'] + [j = j'] d[n, j]
+//! e_n[j, j']          = g[j, j'] (sum over c of v[n, c, j] v[n, c, j'] - u[n, j] u[n, j']) + [j = j'] d[n, j]
 //! ```
-//! x are the layer's inputs, e_n is the objective's Hessian by its sums in sample n: symmetric, and given by its factors. Flops: with p =
-//! I (I + 1) / 2 pairs i <= i', 2 p J^2 N for the sum over n and 2 (q + 1) J^2 N for e, where the product of Jacobians takes 2 I^2 J^2 N.
+//! x are the layer's inputs, e_n is the objective's Hessian by its sums in sample n: symmetric, and given by its factors; g is 1 unless
+//! there are weights. Flops: with p = I (I + 1) / 2 pairs i <= i', 2 p J^2 N for the sum over n and 2 (q + 1) J^2 N for e, where the
+//! product of Jacobians takes 2 I^2 J^2 N. Where a cache holds e_n of all samples, it is half of that: `hessian/triangles.rs`. The rest of this file is the other case.
 //!
 //! # Layout
 //! ```text
@@ -22,12 +23,17 @@
 //! # Edges
 //! The last panel is padded with pairs of 0 that are not stored; the last vector of a row of e is padded, and masked on its way to H.
 
+mod triangles;
+
 use crate::elementwise::{Shared, length};
 use crate::simd::{Block, Kernel, Simd, Target};
 use crate::{Context, Float, MatMut, MatRef, ShapeError};
 
 /// Pairs of a panel.
 const ROWS: usize = 12;
+
+/// Bytes of all e_n, triangles of theirs, that a core's second-level cache holds.
+const CACHED: usize = 512 << 10;
 
 /// What [`Context::layer_hessian`] sums.
 #[derive(Debug, Clone, Copy)]
@@ -40,15 +46,24 @@ pub struct LayerTerms<'a, T> {
     pub positive: usize,
     /// Whether there is a u.
     pub negative: bool,
+    /// g, J x J, symmetric: where e_n is the same matrix in all samples but for factors, those factors are few.
+    pub weights: Option<&'a [T]>,
     /// d, N x J.
     pub diagonal: Option<&'a [T]>,
     /// J
     pub units: usize,
 }
 
+impl<T> LayerTerms<'_, T> {
+    /// Factors of a sample.
+    fn per_row(&self) -> usize {
+        self.positive + usize::from(self.negative)
+    }
+}
+
 impl Context {
     /// The block of a Hessian by one layer's weights, row-major (I J) x (I J): see the file's head. `add` adds it to what is there. Exactly
-    /// symmetric. For one thread.
+    /// symmetric.
     ///
     /// # Errors
     /// When lengths or shapes do not fit, or rows of `x` or `out` are not contiguous.
@@ -60,8 +75,10 @@ impl Context {
     ) -> Result<(), ShapeError> {
         let operation = "layer_hessian";
         let (n, inputs, units) = (terms.x.rows(), terms.x.cols(), terms.units);
-        let per_row = terms.positive + usize::from(terms.negative);
-        length(operation, "factors", terms.factors.len(), n * per_row * units)?;
+        length(operation, "factors", terms.factors.len(), n * terms.per_row() * units)?;
+        if let Some(weights) = terms.weights {
+            length(operation, "weights", weights.len(), units * units)?;
+        }
         if let Some(diagonal) = terms.diagonal {
             length(operation, "diagonal", diagonal.len(), n * units)?;
         }
@@ -88,14 +105,17 @@ impl Context {
         if inputs == 0 || units == 0 {
             return Ok(());
         }
-        let panels = (inputs * (inputs + 1) / 2).div_ceil(ROWS);
+        if n * triangles::pairs(units) * size_of::<T>() <= CACHED {
+            triangles::layer(self, terms, add, &mut out);
+            return Ok(());
+        }
+        let panels = triangles::pairs(inputs).div_ceil(ROWS);
         let ld = units.next_multiple_of(16);
         let working = &mut *self.working();
         T::run_on(
             self.isa(),
             Layer {
                 terms,
-                per_row,
                 ld,
                 pairs: working.scratch.a.room(panels * n * ROWS),
                 e: working.scratch.partial.room(n * ld),
@@ -149,7 +169,6 @@ impl Context {
 
 struct Layer<'a, T> {
     terms: LayerTerms<'a, T>,
-    per_row: usize,
     ld: usize,
     pairs: *mut T,
     e: *mut T,
@@ -164,7 +183,7 @@ impl<T: Float> Kernel<T> for Layer<'_, T> {
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
         let (n, inputs, units) = (self.terms.x.rows(), self.terms.x.cols(), self.terms.units);
-        let count = inputs * (inputs + 1) / 2;
+        let count = triangles::pairs(inputs);
         // SAFETY: `layer_hessian` has checked every length, and made room for pairs and e.
         unsafe {
             self.pack_pairs();
@@ -236,7 +255,7 @@ impl<T: Float> Layer<'_, T> {
         for sample in 0..n {
             // SAFETY: the caller has checked the factors, and e has room for n rows of ld.
             unsafe {
-                let v = self.terms.factors.as_ptr().add(sample * self.per_row * units);
+                let v = self.terms.factors.as_ptr().add(sample * self.terms.per_row() * units);
                 let e = self.e.add(sample * self.ld);
                 let mut at = 0;
                 while at < units {
@@ -250,6 +269,9 @@ impl<T: Float> Layer<'_, T> {
                         let row = v.add(q * units);
                         let u = s.mul(s.splat(*row.add(j)), s.load_up_to(row.add(at), left));
                         sum = s.sub(sum, u);
+                    }
+                    if let Some(weights) = self.terms.weights {
+                        sum = s.mul(sum, s.load_up_to(weights.as_ptr().add(j * units + at), left));
                     }
                     s.store(e.add(at), sum);
                     at += S::LANES;
@@ -318,23 +340,24 @@ impl<T: Float> Layer<'_, T> {
                 for (v, sum) in sums.into_iter().enumerate() {
                     let from = at + v * S::LANES;
                     let left = self.terms.units - from;
-                    self.put(s, first + from, left, sum);
+                    put(s, self.out.add(first + from), left, sum, self.add);
                     if first != second {
-                        self.put(s, second + from, left, sum);
+                        put(s, self.out.add(second + from), left, sum, self.add);
                     }
                 }
             }
         }
     }
 
-    #[inline(always)]
-    unsafe fn put<S: Simd<T>>(&self, s: S, place: usize, left: usize, v: S::V) {
-        // SAFETY: `left` elements of H lie there.
-        unsafe {
-            let to = self.out.add(place);
-            let v = if self.add { s.add(v, s.load_up_to(to, left)) } else { v };
-            s.store_up_to(to, left, v);
-        }
+}
+
+/// `left` elements of H, or what is to be added to them.
+#[inline(always)]
+unsafe fn put<T: Float, S: Simd<T>>(s: S, to: *mut T, left: usize, v: S::V, add: bool) {
+    // SAFETY: the caller vouches for `left` elements of H.
+    unsafe {
+        let v = if add { s.add(v, s.load_up_to(to, left)) } else { v };
+        s.store_up_to(to, left, v);
     }
 }
 

@@ -131,7 +131,8 @@ pub fn layer_hessian<T: Float>(terms: crate::LayerTerms<'_, T>) -> Vec<f64> {
             .diagonal
             .filter(|_| j == other)
             .map_or(0.0, |d| d[s * units + j].to_f64());
-        plus - minus + diagonal
+        let weight = terms.weights.map_or(1.0, |g| g[j * units + other].to_f64());
+        weight * (plus - minus) + diagonal
     };
     let size = inputs * units;
     let element = |row: usize, col: usize| {

@@ -77,4 +77,6 @@ pub(crate) struct Scratch {
     pub(crate) b: Buffer,
     /// Partial results: tiles on their way to C, partial column sums.
     pub(crate) partial: Buffer,
+    /// What a call multiplies and gets, where a product is a part of it.
+    pub(crate) terms: Buffer,
 }

@@ -171,16 +171,27 @@ fn layer<T: Float>() {
             (20, 11, 33, 1),
             (7, 3, 70, 4),
             (5, 13, 16, 2),
+            // Too large for the way by triangles.
+            (70, 3, 72, 2),
         ] {
-            for (negative, diagonal, add) in [(false, false, false), (true, true, false), (false, true, true)] {
+            for (negative, diagonal, weights, add) in [
+                (false, false, true, false),
+                (true, true, false, false),
+                (false, true, true, true),
+            ] {
                 let x: Vec<T> = numbers(n * inputs, 1);
                 let factors: Vec<T> = numbers(n * (q + usize::from(negative)) * units, 2);
                 let d: Vec<T> = numbers(n * units, 3);
+                let g: Vec<T> = numbers(units, 4);
+                let g: Vec<T> = (0..units * units)
+                    .map(|at| g[at / units].times(g[at % units]))
+                    .collect();
                 let terms = LayerTerms {
                     x: MatRef::row_major(&x, n, inputs).unwrap(),
                     factors: &factors,
                     positive: q,
                     negative,
+                    weights: weights.then_some(&g[..]),
                     diagonal: diagonal.then_some(&d[..]),
                     units,
                 };

@@ -316,8 +316,8 @@ fn targets_and_columns<T: Float>(ctx: &Context, x: MatRef<'_, T>, column: &[T]) 
 }
 
 /// A layer's block of a Hessian, a transpose, and second derivatives, at one length.
-fn second_derivatives<T: Float>(ctx: &Context, n: usize) {
-    let (mut random, samples, inputs, q) = (Random(7), 5, 4, 2);
+fn second_derivatives<T: Float>(ctx: &Context, n: usize, inputs: usize) {
+    let (mut random, samples, q) = (Random(7), 5, 2);
     let mut numbers = |count: usize| -> Vec<T> { (0..count).map(|_| T::from_f64(random.unit())).collect() };
     let (x, factors, diagonal) = (
         numbers(samples * inputs),
@@ -329,6 +329,7 @@ fn second_derivatives<T: Float>(ctx: &Context, n: usize) {
         factors: &factors,
         positive: q,
         negative: true,
+        weights: None,
         diagonal: Some(&diagonal),
         units: n,
     };
@@ -370,9 +371,12 @@ fn every_other_family() {
             elementwise::<f64>(&ctx, n);
             rows::<f32>(&ctx, n);
             rows::<f64>(&ctx, n);
-            second_derivatives::<f32>(&ctx, n.min(17));
-            second_derivatives::<f64>(&ctx, n.min(17));
+            second_derivatives::<f32>(&ctx, n.min(17), 4);
+            second_derivatives::<f64>(&ctx, n.min(17), 4);
         }
+        // So wide that a layer's block goes by tiles.
+        second_derivatives::<f32>(&ctx, 230, 1);
+        second_derivatives::<f64>(&ctx, 230, 1);
         println!("isa {}: every other family ran", ctx.isa());
     }
 }

@@ -291,14 +291,15 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
             }
             Op::Targets { labels, out } => self.bound.with(out, |bound, out| {
                 let labels = bound.labels(labels);
-                for (row, &label) in out.data.chunks_exact_mut(out.cols).zip(labels) {
-                    match row {
-                        [one] => *one = T::from_f64(f64::from(label)),
-                        row => {
-                            row.fill(T::ZERO);
-                            row[usize::from(label)] = T::ONE;
-                        }
+                if out.cols == 1 {
+                    for (one, &label) in out.data.iter_mut().zip(labels) {
+                        *one = T::from_f64(f64::from(label));
                     }
+                    return;
+                }
+                out.data.fill(T::ZERO);
+                for (row, &label) in out.data.chunks_exact_mut(out.cols).zip(labels) {
+                    row[usize::from(label)] = T::ONE;
                 }
             }),
             Op::TargetLoss {

@@ -9,8 +9,9 @@
 //! ```
 //! S_n is a diagonal s_n (squared error, binary cross-entropy) or diag(p) - p p^T: in both cases a sum of q squares, for softmax less one
 //! more, so the (W1, W1) block's middle factor is v^T v - u u^T with v_c = f (.) sqrt(s_c) W_c and u = f (.) W p, and the block is
-//! [`Context::layer_hessian`]. Nothing of it is a matrix as large as J^T J's factors. Where the terms come from, what each costs, and why
-//! squared error's (W2, W1) block is one product and softmax's q: `docs/hessian.md`.
+//! [`Context::layer_hessian`]. Squared error's S is one number, and its middle factor f f^T (.) W S W^T. Nothing of it is a matrix as
+//! large as J^T J's factors. Where the terms come from, what each costs, and why squared error's (W2, W1) block is one product and
+//! softmax's q: `docs/hessian.md`.
 
 mod blocks;
 mod forward;
@@ -70,6 +71,8 @@ struct Room<T> {
     mean: Vec<T>,
     /// v and u.
     factors: Vec<T>,
+    /// W S W^T, h x h, where it is the same for all samples.
+    between: Vec<T>,
     /// X~ and A~, N rows.
     inputs: Vec<T>,
     hidden: Vec<T>,
@@ -110,8 +113,9 @@ pub fn flops(model: &Model, directions: &Directions, rows: usize) -> u64 {
     let mut all = forward + own * 2 * n * hidden * hidden;
     if depth == 2 {
         let (units, inputs) = (model.layer(1).outputs as u64, share(1).inputs(model.inputs()) as u64);
-        let per_row = q + u64::from(softmax);
-        all += inputs * (inputs + 1) * units * units * n + 2 * per_row * units * units * n;
+        // Both symmetries used: I (I + 1) / 2 times J (J + 1) / 2 sums of n terms.
+        let per_row = if squared { 1 } else { q + u64::from(softmax) };
+        all += (inputs * (inputs + 1) / 2 + per_row) * units * (units + 1) * n;
         // The block between the layers, and what a unit's own weights share.
         let products = if squared { 1 } else { q };
         all += 2 * n * inputs * units * (products * hidden + q * u64::from(share(2).weights));
@@ -227,6 +231,7 @@ impl<T: Float> Closed<T> {
             &room.transposed,
             &room.mean,
             &room.factors,
+            &room.between,
             &room.inputs,
             &room.hidden,
             &room.jacobian,

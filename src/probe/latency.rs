@@ -81,6 +81,24 @@ pub fn sizes(most: usize, per_octave: u32) -> Vec<usize> {
     sizes
 }
 
+/// Sweeps over [`sizes`], upwards and downwards in turn, each with its number: none but the first begins that would end beyond `budget`.
+pub fn sweeps(most: usize, per_octave: u32, count: u32, budget: Duration) -> impl Iterator<Item = (u32, Vec<usize>)> {
+    let begun = Instant::now();
+    let (mut last, mut longest) = (begun, Duration::ZERO);
+    (0..count).map_while(move |sweep| {
+        longest = longest.max(last.elapsed());
+        last = Instant::now();
+        if sweep > 0 && begun.elapsed() + longest > budget {
+            return None;
+        }
+        let mut sizes = sizes(most, per_octave);
+        if sweep % 2 == 1 {
+            sizes.reverse();
+        }
+        Some((sweep, sizes))
+    })
+}
+
 /// What a curve walks.
 struct Kind {
     name: &'static str,
@@ -144,17 +162,7 @@ pub fn curves(
         .filter(|kind| kind.stride == 64 || effort.wide_stride)
         .collect();
     let mut visits: Vec<Vec<Visit>> = kinds.iter().map(|_| Vec::new()).collect();
-    let begun = Instant::now();
-    let mut longest = Duration::ZERO;
-    for sweep in 0..effort.sweeps {
-        let sweep_begun = Instant::now();
-        if sweep > 0 && begun.elapsed() + longest > effort.budget {
-            break;
-        }
-        let mut sizes = sizes(most, effort.per_octave);
-        if sweep % 2 == 1 {
-            sizes.reverse();
-        }
+    for (sweep, sizes) in sweeps(most, effort.per_octave, effort.sweeps, effort.budget) {
         for (place, &bytes) in sizes.iter().enumerate() {
             for (kind, visits) in kinds.iter().zip(&mut visits) {
                 if clock.stopped() {
@@ -176,7 +184,6 @@ pub fn curves(
             }
             progress((f64::from(sweep) + (place + 1) as f64 / sizes.len() as f64) / f64::from(effort.sweeps));
         }
-        longest = longest.max(sweep_begun.elapsed());
     }
     let pages = |pages: Pages| match pages {
         Pages::Small => small_pages.clone(),

@@ -197,6 +197,20 @@ impl<T: Float> Dots<'_, T> {
             unsafe { product.c.wrapping_add(i).cast::<[T; 8]>().write_unaligned(scaled) };
             return;
         }
+        if used == R && product.c_col == 1 && product.beta == T::ZERO {
+            let mut bias = [T::ZERO; N];
+            if let Some(all) = product.epilogue.bias {
+                bias.copy_from_slice(&all[j..j + N]);
+            }
+            for r in 0..R {
+                let to = product.c.wrapping_add((i + r) * product.c_row + j);
+                for c in 0..N {
+                    // SAFETY: element (i + r, j + c) of C, which this task alone writes.
+                    unsafe { to.add(c).write(product.alpha.times(sums[r * N + c]).plus(bias[c])) };
+                }
+            }
+            return;
+        }
         for r in 0..used {
             for c in 0..N {
                 // SAFETY: element (i + r, j + c) of C, which this task alone writes.

@@ -88,6 +88,12 @@ impl<T> Finish<T> {
         saved_row: 0,
     };
 
+    /// Whether relu's derivative is all it does.
+    #[inline(always)]
+    fn is_relus_derivative(&self) -> bool {
+        self.bias.is_null() && !self.relu && !self.saved.is_null()
+    }
+
     /// Whether it does nothing.
     #[inline(always)]
     fn is_none(&self) -> bool {
@@ -146,6 +152,8 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
         }
     }
     let whole = tile.nr == NV * S::LANES;
+    // Where rows of C are neighbours, what a whole vector writes beyond a row is the next row's, which is stored after it.
+    let flat = tile.c_row == tile.nr;
     let alpha = s.splat(tile.alpha);
     // SAFETY: the caller's promise about C, the epilogue's operands and `spill`.
     unsafe {
@@ -157,6 +165,18 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
                     // max(floor, x) and not max(x, floor): NaN must come through.
                     row[j] = s.max(floor, s.mul_add(alpha, row[j], bias[j]));
                 }
+                let whole = whole || flat && (MR - i) * tile.nr >= NV * S::LANES;
+                store_row::<T, S, NV>(s, tile.c.add(i * tile.c_row), (!whole).then_some(last), row);
+            }
+        } else if tile.beta == T::ZERO && tile.finish.is_relus_derivative() {
+            let zero = s.splat(T::ZERO);
+            for i in 0..MR {
+                let saved = load_row::<T, S, NV>(s, tile.finish.saved.add(i * tile.finish.saved_row), last);
+                let mut row = acc[i];
+                for j in 0..NV {
+                    row[j] = s.select(s.gt(saved[j], zero), s.mul(alpha, row[j]), zero);
+                }
+                let whole = whole || flat && (MR - i) * tile.nr >= NV * S::LANES;
                 store_row::<T, S, NV>(s, tile.c.add(i * tile.c_row), (!whole).then_some(last), row);
             }
         } else if tile.finish.is_none() {
@@ -313,7 +333,7 @@ unsafe fn steps<T: Float, S: Simd<T>, const MR: usize, const NV: usize, const FO
 
 /// The general epilogue, from sums in memory. Its loop over rows must not be unrolled: while all of it was in one piece
 /// with the hot loop, the compiler kept the accumulators on the stack (400 cycles a tile, a fifth of the time at
-/// kc = 128). The two short forms above are small enough to be unrolled with the sums in registers.
+/// kc = 128). The short forms above are small enough to be unrolled with the sums in registers.
 #[inline(always)]
 unsafe fn finish_tile<T: Float, S: Simd<T>, const NV: usize>(s: S, tile: &Tile<T>, rows: usize) {
     let last = s.first(tile.nr - (NV - 1) * S::LANES);

@@ -149,13 +149,21 @@ impl<T: Float> Call<'_, T> {
         Ok(shape)
     }
 
+    /// Whether C of few columns is better made as the transpose of B^T A^T, its elements then set down one by one (four FMAs' time each): where
+    /// its rows leave lanes idle, and A lies as A^T, whose rows are then the vectors. At 80 x 5 x 100 less than half the time.
+    fn is_better_turned(&self, ctx: &Context, Shape { m, n, k }: Shape) -> bool {
+        let lanes = Kernels::<T>::of(ctx.isa()).lanes;
+        let fmas = |rows: usize, cols: usize| rows * cols.div_ceil(lanes) * k;
+        n < 2 * lanes && self.a.runs_along_columns() && fmas(n, m) + 4 * m * n < fmas(m, n)
+    }
+
     fn run(mut self, ctx: &Context, mut known: Prepared<T>) {
         let (mut a, mut b) = (self.a, self.b);
         let (mut c_row, mut c_col) = (self.c.row_stride(), self.c.col_stride());
         let column_major = c_row == 1 && c_col != 1;
         // A short C of neighbouring columns is a narrow one's transpose, if a row of it is all there is.
         let one_row = self.c.rows() == 1 && b.runs_along_columns();
-        if (column_major || one_row)
+        if (column_major || one_row || self.is_better_turned(ctx, known.shape))
             && self.epilogue.is_none()
             && let (Some(a_transposed), Some(b_transposed)) = (a.transposed(), b.transposed())
         {

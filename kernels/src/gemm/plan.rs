@@ -172,8 +172,9 @@ impl Caches {
             return n > 3 * kernels.nr();
         }
         // Rows a multiple of a page apart, or nearly, are MR lines in one set of L1.
-        let offset = a.row_stride() * size_of::<T>() % 4096;
-        a.row_stride() != 1 && n > kernels.nr() && a.rows() >= 8 && offset.min(4096 - offset) < 32
+        let apart = a.row_stride() * size_of::<T>();
+        let offset = apart % 4096;
+        apart > 4096 - 32 && n > kernels.nr() && a.rows() >= 8 && offset.min(4096 - offset) < 32
     }
 
     /// Whether B, k x n, to be multiplied by m rows, is copied into panels first.

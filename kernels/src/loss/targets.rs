@@ -13,6 +13,9 @@ use crate::elementwise::{Rows, Shared, length, over_rows};
 use crate::simd::{Arithmetic, Kernel, Simd};
 use crate::{Context, Float, MatMut, MatRef, ShapeError};
 
+/// Rows whose sums are taken together.
+const TOGETHER: usize = 8;
+
 /// A loss of one element.
 trait Loss<T: Float>: Copy + Send + Sync {
     /// (loss, derivative) at output x and target t. Must be `#[inline(always)]`.
@@ -69,6 +72,11 @@ impl<T: Float, L: Loss<T>> Kernel<T> for Run<L, T> {
             return;
         }
         let mean = T::from_f64(1.0 / n as f64);
+        if n <= S::LANES {
+            // SAFETY: above.
+            unsafe { self.narrow(s, mean) };
+            return;
+        }
         for i in self.first..self.first + self.count {
             // SAFETY: above.
             unsafe { self.losses.at(i).write(self.segment(s, i, n, None).times(mean)) };
@@ -77,7 +85,42 @@ impl<T: Float, L: Loss<T>> Kernel<T> for Run<L, T> {
 }
 
 impl<T: Float, L: Loss<T>> Run<L, T> {
-    /// Whether rows of one element are neighbours everywhere.
+    /// Rows that a vector holds, [`TOGETHER`] at a time: their sums across lanes are taken side by side. Where rows are neighbours everywhere
+    /// all but the last are loaded and stored as whole vectors: what goes beyond a row is the next one's, which is written after it.
+    ///
+    /// # Safety
+    /// Every matrix has the rows, and no other task has them.
+    #[inline(always)]
+    unsafe fn narrow<S: Simd<T>>(&self, s: S, mean: T) {
+        let (n, flat, end) = (self.outputs.cols, self.flat(), self.first + self.count);
+        let (used, zero) = (s.first(n), s.splat(T::ZERO));
+        let mut i = self.first;
+        while i < end {
+            let rows = TOGETHER.min(end - i);
+            let mut losses = [zero; TOGETHER];
+            for (r, losses) in losses.iter_mut().enumerate().take(rows) {
+                let row = i + r;
+                let len = if flat && (end - row) * n >= S::LANES { S::LANES } else { n };
+                // SAFETY: `len` elements are left from this row on.
+                unsafe {
+                    let x = s.load_up_to(self.outputs.row(row), len);
+                    let t = s.load_up_to(self.targets.row(row), len);
+                    let (loss, slope) = self.loss.at(s, x, t);
+                    *losses = s.select(used, loss, zero);
+                    if let Some((gradient, scale)) = self.gradient {
+                        s.store_up_to(gradient.row(row), len, s.mul(s.splat(scale), slope));
+                    }
+                }
+            }
+            for (r, sum) in s.sums(losses).into_iter().enumerate().take(rows) {
+                // SAFETY: a loss for each row.
+                unsafe { self.losses.at(i + r).write(sum.times(mean)) };
+            }
+            i += rows;
+        }
+    }
+
+    /// Whether rows are neighbours everywhere.
     #[inline(always)]
     fn flat(&self) -> bool {
         let gradient = self.gradient.is_none_or(|(rows, _)| rows.is_flat());

@@ -10,11 +10,13 @@ impl<T: Float> Closed<T> {
     pub(super) fn hidden_block(&mut self, out: &mut [T]) {
         let (size, (q, h)) = (self.size(), self.last());
         let inputs = self.hidden.inputs(self.model.inputs());
+        let constant = self.model.loss() == Loss::SquaredError;
         let terms = LayerTerms {
             x: checked(MatRef::row_major(&self.room.inputs, self.rows, inputs)),
-            factors: &self.room.factors,
-            positive: q,
+            factors: if constant { &self.room.slope } else { &self.room.factors },
+            positive: if constant { 1 } else { q },
             negative: self.is_softmax(),
+            weights: constant.then_some(&self.room.between[..]),
             diagonal: (!self.activation().is_piecewise_linear()).then_some(&self.room.curvature[..]),
             units: h,
         };

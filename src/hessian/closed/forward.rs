@@ -104,7 +104,7 @@ impl<T: Float> Closed<T> {
         }
     }
 
-    /// phi', phi'' (W g), v and u.
+    /// phi', phi'' (W g), and v and u, or for squared error W S W^T.
     fn hidden_layer(&mut self) {
         let (rows, (q, h)) = (self.rows, self.last());
         let activation = self.activation();
@@ -130,6 +130,17 @@ impl<T: Float> Closed<T> {
             );
             let out = room(&mut self.room.curvature, rows * h);
             checked(self.context.activation_curvature(activation, saved, back, out));
+        }
+        if self.model.loss() == Loss::SquaredError {
+            // S is one number in all samples: so is W S W^T one matrix.
+            let between = room(&mut self.room.between, h * h);
+            let to = checked(MatMut::row_major(between, h, h));
+            let (s, none) = (self.room.bend[0], Epilogue::none());
+            checked(
+                self.context
+                    .gemm(s, weights, weights.transposed(), T::ZERO, to, none),
+            );
+            return;
         }
         let softmax = self.is_softmax();
         if softmax {

@@ -1,8 +1,6 @@
 //! Latency on a card: one thread follows a chain over working sets from 1 KiB to beyond the second-level cache. After a warm-up lap in the
 //! same launch it times slices by the multiprocessor's own clock. Where a walk ended is held against where its cycle says.
 
-use std::time::{Duration, Instant};
-
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -83,17 +81,7 @@ pub fn curve(
     let enough = warm_enough(card.l2_bytes.value);
     let mut visits = Vec::new();
     let mut ghz = Vec::new();
-    let begun = Instant::now();
-    let mut longest = Duration::ZERO;
-    for sweep in 0..effort.sweeps {
-        let sweep_begun = Instant::now();
-        if sweep > 0 && begun.elapsed() + longest > effort.budget {
-            break;
-        }
-        let mut sizes = latency::sizes(most, effort.per_octave);
-        if sweep % 2 == 1 {
-            sizes.reverse();
-        }
+    for (sweep, sizes) in latency::sweeps(most, effort.per_octave, effort.sweeps, effort.budget) {
         for (place, &bytes) in sizes.iter().enumerate() {
             if clock.stopped() {
                 break;
@@ -117,7 +105,6 @@ pub fn curve(
             });
             progress((f64::from(sweep) + (place + 1) as f64 / sizes.len() as f64) / f64::from(effort.sweeps));
         }
-        longest = longest.max(sweep_begun.elapsed());
     }
     let ghz = frequency(&ghz, card);
     let Some(cycles_per_ns) = ghz.value else {
