@@ -348,7 +348,6 @@ impl<T: Float> Layer<'_, T> {
             }
         }
     }
-
 }
 
 /// `left` elements of H, or what is to be added to them.

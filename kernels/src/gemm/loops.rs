@@ -15,7 +15,7 @@ use std::mem::MaybeUninit;
 
 use super::Operand;
 use super::microkernel::{Finish, PACKED, STRIDED, Tile, UNIT};
-use super::plan::{Blocking, RowPanels, Shape};
+use super::plan::{Blocking, FEW_ROWS, RowPanels, Shape};
 use super::table::Kernels;
 use crate::context::Working;
 use crate::pool::Pool;
@@ -245,9 +245,13 @@ impl<'a, T: Float> Product<'a, T> {
         self.shape.n > self.blocking.nc
     }
 
-    /// Row panels of a block.
+    /// Row panels of a block: all of few rows whose operands are read where they lie, so that each panel of B comes from afar once.
     pub(super) fn in_block(&self) -> usize {
-        self.blocking.mc / self.kernels.mr
+        if self.shape.m <= FEW_ROWS && !self.pack_a && !self.pack_b {
+            self.rows.count
+        } else {
+            self.blocking.mc / self.kernels.mr
+        }
     }
 
     /// Blocks of row panels.

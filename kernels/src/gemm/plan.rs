@@ -159,8 +159,11 @@ impl RowPanels {
     }
 }
 
-/// Rows of C up to which B is not worth a copy.
-const FEW_ROWS: usize = 56;
+/// Rows of C up to which B is not worth a copy even where its rows share a set of L1.
+const FEWEST_ROWS: usize = 16;
+
+/// Rows of C up to which B is not worth a copy otherwise.
+pub(crate) const FEW_ROWS: usize = 56;
 
 impl Caches {
     /// Whether A, to be multiplied by n columns, is copied into panels first.
@@ -171,15 +174,21 @@ impl Caches {
         if !self.reads_in_place {
             return n > 3 * kernels.nr();
         }
-        // Rows a multiple of a page apart, or nearly, are MR lines in one set of L1.
-        let apart = a.row_stride() * size_of::<T>();
-        let offset = apart % 4096;
-        apart > 4096 - 32 && n > kernels.nr() && a.rows() >= 8 && offset.min(4096 - offset) < 32
+        // Rows of what lies there, A or A^T: MR of them are read side by side, or one a step of k.
+        let (apart, rows, columns) = if a.row_stride() == 1 {
+            (a.col_stride(), a.cols(), 2 * kernels.nr())
+        } else {
+            (a.row_stride(), a.rows(), kernels.nr())
+        };
+        n > columns && rows >= 8 && alias(apart * size_of::<T>())
     }
 
     /// Whether B, k x n, to be multiplied by m rows, is copied into panels first.
     pub(crate) fn packs_b<T: Float>(self, b: MatRef<'_, T>, m: usize, kernels: &Kernels<T>) -> bool {
         if b.col_stride() != 1 {
+            return true;
+        }
+        if m > FEWEST_ROWS && b.rows() >= 16 && alias(b.row_stride() * size_of::<T>()) {
             return true;
         }
         // Rows of a panel of one line each are too short for the prefetcher to follow them from L2.
@@ -192,6 +201,12 @@ impl Caches {
         };
         m > FEW_ROWS && b.rows() * b.cols() * size_of::<T>() > lasting
     }
+}
+
+/// Whether lines so many bytes apart share one set of L1: a multiple of a page, or nearly.
+fn alias(apart: usize) -> bool {
+    let offset = apart % 4096;
+    apart > 4096 - 32 && offset.min(4096 - offset) < 32
 }
 
 /// What a product does, in counts: no clock involved.

@@ -100,7 +100,11 @@ impl<T: Float, L: Loss<T>> Run<L, T> {
             let mut losses = [zero; TOGETHER];
             for (r, losses) in losses.iter_mut().enumerate().take(rows) {
                 let row = i + r;
-                let len = if flat && (end - row) * n >= S::LANES { S::LANES } else { n };
+                let len = if flat && (end - row) * n >= S::LANES {
+                    S::LANES
+                } else {
+                    n
+                };
                 // SAFETY: `len` elements are left from this row on.
                 unsafe {
                     let x = s.load_up_to(self.outputs.row(row), len);

@@ -136,10 +136,7 @@ impl<T: Float> Closed<T> {
             let between = room(&mut self.room.between, h * h);
             let to = checked(MatMut::row_major(between, h, h));
             let (s, none) = (self.room.bend[0], Epilogue::none());
-            checked(
-                self.context
-                    .gemm(s, weights, weights.transposed(), T::ZERO, to, none),
-            );
+            checked(self.context.gemm(s, weights, weights.transposed(), T::ZERO, to, none));
             return;
         }
         let softmax = self.is_softmax();
