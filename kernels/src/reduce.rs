@@ -83,6 +83,50 @@ impl<T: Float, F: Term<T>> Kernel<T> for ColumnSum<F, T> {
 
     #[inline(always)]
     fn run<S: Simd<T>>(self, s: S) {
+        // SAFETY: rows first.. have `cols` elements, and so has `sums`, which is this task's own.
+        unsafe {
+            if self.cols > 2 * S::LANES {
+                return self.wide(s);
+            }
+            // Few columns keep their running sums in registers: in memory each step would wait for the one before it.
+            let mut j = 0;
+            while j < self.cols {
+                self.narrow(s, j);
+                j += S::LANES;
+            }
+        }
+    }
+}
+
+impl<T: Float, F: Term<T>> ColumnSum<F, T> {
+    /// The sums of one vector of columns from j on.
+    ///
+    /// # Safety
+    /// The rows are there, and `sums` is valid for `cols` elements.
+    #[inline(always)]
+    unsafe fn narrow<S: Simd<T>>(&self, s: S, j: usize) {
+        let (end, left) = (self.first + self.count, self.cols - j);
+        let (mut i, mut sum) = (self.first, s.splat(T::ZERO));
+        // SAFETY: the caller's promise.
+        unsafe {
+            while end - i >= STEP {
+                sum = s.add(sum, self.terms::<S, STEP>(s, i, j));
+                i += STEP;
+            }
+            while i < end {
+                sum = s.add(sum, self.terms::<S, 1>(s, i, j));
+                i += 1;
+            }
+            s.store_up_to(self.sums.add(j), left, sum);
+        }
+    }
+
+    /// All sums, a step of rows after the other.
+    ///
+    /// # Safety
+    /// As [`ColumnSum::narrow`].
+    #[inline(always)]
+    unsafe fn wide<S: Simd<T>>(&self, s: S) {
         let end = self.first + self.count;
         let mut j = 0;
         while j < self.cols {
@@ -92,7 +136,7 @@ impl<T: Float, F: Term<T>> Kernel<T> for ColumnSum<F, T> {
         }
         let mut i = self.first;
         while i < end {
-            // SAFETY: rows i to i + 7, where they exist, have `cols` elements, and so has `sums`, which is this task's own.
+            // SAFETY: the caller's promise: rows i to i + 7, where they exist.
             unsafe {
                 if end - i >= STEP {
                     self.add::<S, STEP>(s, i);
@@ -104,36 +148,44 @@ impl<T: Float, F: Term<T>> Kernel<T> for ColumnSum<F, T> {
             }
         }
     }
-}
 
-impl<T: Float, F: Term<T>> ColumnSum<F, T> {
-    /// sums\[j\] += the terms of rows i to i + R, added in pairs: ((x0 + x1) + (x2 + x3)) + ...
+    /// The terms of rows i to i + R in the columns from j on, added in pairs: ((x0 + x1) + (x2 + x3)) + ...
     ///
     /// # Safety
-    /// The rows are there, and `sums` is valid for `cols` elements.
+    /// The rows are there.
+    #[inline(always)]
+    unsafe fn terms<S: Simd<T>, const R: usize>(&self, s: S, i: usize, j: usize) -> S::V {
+        let mut x = [s.splat(T::ZERO); R];
+        for r in 0..R {
+            // SAFETY: the caller's promise.
+            x[r] = unsafe { self.term.at(s, i + r, j, self.cols - j) };
+        }
+        let mut width = R / 2;
+        let mut stride = 1;
+        while width > 0 {
+            for r in 0..width {
+                x[2 * r * stride] = s.add(x[2 * r * stride], x[(2 * r + 1) * stride]);
+            }
+            stride *= 2;
+            width /= 2;
+        }
+        x[0]
+    }
+
+    /// sums\[j\] += the terms of rows i to i + R.
+    ///
+    /// # Safety
+    /// As [`ColumnSum::narrow`].
     #[inline(always)]
     unsafe fn add<S: Simd<T>, const R: usize>(&self, s: S, i: usize) {
         let mut j = 0;
         while j < self.cols {
             let left = self.cols - j;
-            let mut x = [s.splat(T::ZERO); R];
-            for r in 0..R {
-                // SAFETY: the caller's promise.
-                x[r] = unsafe { self.term.at(s, i + r, j, left) };
-            }
-            let mut width = R / 2;
-            let mut stride = 1;
-            while width > 0 {
-                for r in 0..width {
-                    x[2 * r * stride] = s.add(x[2 * r * stride], x[(2 * r + 1) * stride]);
-                }
-                stride *= 2;
-                width /= 2;
-            }
-            // SAFETY: as above.
+            // SAFETY: the caller's promise.
             unsafe {
                 let sums = self.sums.add(j);
-                s.store_up_to(sums, left, s.add(s.load_up_to(sums, left), x[0]));
+                let terms = self.terms::<S, R>(s, i, j);
+                s.store_up_to(sums, left, s.add(s.load_up_to(sums, left), terms));
             }
             j += S::LANES;
         }
