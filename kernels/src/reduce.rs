@@ -1,8 +1,8 @@
 //! Reductions: sums, means and variances of columns, and where a row is largest.
 //!
 //! # Column sums
-//! sums_j = sum_i f(x_ij), f being x, (x - mean)^2 or a product of two. Rows are taken [`STEP`] at a time, added in pairs, and the result to the running sums, which lie in L1: memory is
-//! read in order. Blocks of [`BLOCK`] rows have partial sums of their own, added in block order. Steps and blocks
+//! sums_j = sum_i f(x_ij), f being x, (x - mean)^2 or a product of two. Rows are taken [`STEP`] at a time, added in pairs, and the result to the running sums, which lie in
+//! registers if they are few and in L1 else: memory is read in order. Blocks of [`BLOCK`] rows have partial sums of their own, added in block order. Steps and blocks
 //! depend on the shape alone, so the bits do not depend on the threads. The error is at most
 //! (BLOCK / STEP + 3 + blocks) eps / 2 times the sum of |x_ij|.
 

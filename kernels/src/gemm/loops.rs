@@ -25,6 +25,9 @@ use crate::{Activation, Context, Epilogue, Float, Isa};
 /// barriers of a product as much again, so that two threads broke even near 100 x 100 x 100 here.
 const ALONE_BELOW: usize = 1 << 20;
 
+/// Panels of columns that are enough to share out.
+const WIDE: usize = 16;
+
 /// A product below validation: pointers, strides, sizes.
 pub struct Product<'a, T: 'static> {
     pub(crate) isa: Isa,
@@ -245,9 +248,11 @@ impl<'a, T: Float> Product<'a, T> {
         self.shape.n > self.blocking.nc
     }
 
-    /// Row panels of a block: all of few rows whose operands are read where they lie, so that each panel of B comes from afar once.
+    /// Row panels of a block: all of few rows whose operands are read where they lie, so that each panel of B comes from afar once. Not
+    /// where C is narrow too: threads would have nothing to share out.
     pub(super) fn in_block(&self) -> usize {
-        if self.shape.m <= FEW_ROWS && !self.pack_a && !self.pack_b {
+        let wide = self.shape.n >= WIDE * self.kernels.nr();
+        if self.shape.m <= FEW_ROWS && wide && !self.pack_a && !self.pack_b {
             self.rows.count
         } else {
             self.blocking.mc / self.kernels.mr

@@ -21,8 +21,8 @@
 //!
 //! # Edges
 //! Every MR from 1 up and every NV has its instance, so rows are never padded; columns are padded by less than one
-//! vector, and only the last vector of a tile is masked on its way to C. A B that is read where it lies is read in whole vectors too: what
-//! follows a row's end is the next row, whose products stay in lanes that nobody stores. Only where B itself ends is it masked.
+//! vector, and only the last vector of a tile is masked on its way to C: of its last rows only, where C's rows are neighbours and nothing
+//! is added to it. A B that is read where it lies is read in whole vectors too: what follows a row's end is the next row, whose products stay in lanes that nobody stores. Only where B itself ends is it masked.
 
 // Loops over registers go by index: their trip counts must be constants, and two arrays are walked at once.
 #![allow(clippy::needless_range_loop)]

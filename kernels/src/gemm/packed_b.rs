@@ -2,7 +2,8 @@
 //!
 //! Blocks of kc x nc lie one after the other in the order of the two outer loops, each as the loops would pack it: panels
 //! of NR columns, the last one padded to whole vectors. Products with it give the bits of products with the matrix (but
-//! for C of one row, or of less than two vectors of columns, whose sums are made along k where B is a matrix).
+//! for C of one row, or of less than two vectors of columns, whose sums are made in another order where B is a matrix; and for
+//! an epilogue's column sums of few rows, which are added block by block, and blocks are larger where nothing is packed).
 
 use super::loops::Product;
 use super::{Blocking, Shape};

@@ -102,8 +102,12 @@ impl<T: Float> Product<'_, T> {
         if over == 0 {
             return 0;
         }
+        if b_row == 0 {
+            // One row for all steps: each ends where B does.
+            return step.kc;
+        }
         // Row p of B ends (k - 1 - p) b_row elements before B does.
-        let all = over.div_ceil(b_row.max(1));
+        let all = over.div_ceil(b_row);
         let after = self.shape.k - (step.pc + step.kc);
         all.saturating_sub(after).min(step.kc)
     }

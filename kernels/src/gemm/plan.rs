@@ -24,7 +24,8 @@
 //! micro-kernel 10 to 25 percent, and B pays from 64 rows on. Zen 4 makes a 512-bit FMA from two halves, so that loads have
 //! time to spare, and stores of packed panels cost it more: nothing packed gave 98 percent of the peak at (256, 256, 784)
 //! against 94 with both packed, and 97 against 93 at 256 cubed. There, A is packed only where its rows fall on each
-//! other in L1, and B where it is larger than the cache that it is read from again and again.
+//! other in L1, and B where it is larger than the cache that it is read from again and again. On any CPU B is packed where its rows fall
+//! on each other.
 //!
 //! [1] T. M. Low et al., "Analytical Modeling Is Enough for High-Performance BLIS", ACM TOMS 43(2), 2016.
 
