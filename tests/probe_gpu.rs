@@ -178,15 +178,42 @@ fn a_copy_that_does_not_arrive_is_found() {
             "cuMemcpyDtoDAsync",
             "device to device, none: the pattern came out changed from byte 0",
         ),
+        (
+            "cuMemcpyPeerAsync",
+            "to cuda:1: the pattern came out changed from byte 0",
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let output = probe(folder.path(), &["--only", "copies"], &[("FAKECUDA_FORGET", forgotten)]);
+        let environment = [("FAKECUDA_FORGET", forgotten), ("FAKECUDA_DEVICES", "2")];
+        let output = probe(folder.path(), &["--only", "copies"], &environment);
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(stderr.contains(told) && stderr.lines().count() == 1, "{stderr}");
         let found = kept(folder.path());
         assert!(card(&found).copies.source.contains("pattern"));
         assert_eq!(card(&found).streams.source, "not asked for");
+    }
+}
+
+/// Each other card has a row each way, which says whether the two reach each other.
+#[test]
+fn copies_go_to_every_other_card_and_come_from_it() {
+    for (direct, host) in [("1", "none"), ("0", "the driver's")] {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = [("FAKECUDA_DEVICES", "3"), ("FAKECUDA_DIRECT", direct)];
+        let output = probe(folder.path(), &["--only", "copies"], &environment);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let found = kept(folder.path());
+        let copies = card(&found).copies.value.as_ref().unwrap();
+        let ways: Vec<&str> = copies[6..].iter().map(|row| row.way.as_str()).collect();
+        assert_eq!(ways, ["to cuda:1", "from cuda:1", "to cuda:2", "from cuda:2"]);
+        for row in &copies[6..] {
+            assert_eq!((row.host.as_str(), row.clock.as_str()), (host, "events"));
+            // 8 copies and the last event, a microsecond each; a byte counts once.
+            assert!(row.samples_ns.iter().all(|&ns| ns == 9e3), "{:?}", row.samples_ns);
+            assert!((row.gbps - 8.0 * row.bytes as f64 / 9e3).abs() < 1e-9);
+        }
+        assert!(text(&output.stdout).contains("from cuda:2"));
     }
 }
 

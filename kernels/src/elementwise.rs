@@ -141,6 +141,12 @@ impl<T> Rows<T> {
         self.stride == self.cols || self.rows <= 1
     }
 
+    /// Address of the row after row i, below row `end`.
+    pub(crate) fn next(self, i: usize, end: usize) -> Option<*const T> {
+        // SAFETY: the matrix reaches the rows below `end`.
+        (i + 1 < end).then(|| unsafe { self.row(i + 1) }.cast_const())
+    }
+
     /// Address of row i.
     ///
     /// # Safety

@@ -79,14 +79,15 @@ impl<T: Float> CrossEntropy<'_, T> {
         // SAFETY: row i has n elements, and the label was checked to be one of them. The gradient's row is as long.
         unsafe {
             let x = self.logits.row(i);
+            let next = self.logits.next(i, self.first + self.count);
             let top = vector_loops::largest(s, x, n);
             let below = s.sub(s.splat(top), s.splat(x.add(label).read()));
             loss.write(s.first_lane(self.smoothed(s, below, top, x)));
             let Some((gradient, scale)) = self.gradient else {
-                return vector_loops::sum_of(s, ExpBelow(top), x, None, n);
+                return vector_loops::sum_of(s, ExpBelow(top), x, None, n, next);
             };
             let y = gradient.row(i);
-            let sum = vector_loops::sum_of(s, ExpBelow(top), x, Some(y), n);
+            let sum = vector_loops::sum_of(s, ExpBelow(top), x, Some(y), n, next);
             vector_loops::map(s, Times(divide(s, scale, sum)), y, y, n);
             let mut at_label = scale;
             if self.smoothing != T::ZERO {
@@ -116,7 +117,7 @@ impl<T: Float> CrossEntropy<'_, T> {
             return below;
         }
         // SAFETY: the caller's promise.
-        let sum = unsafe { vector_loops::sum_of(s, From(top), x, None, self.logits.cols) };
+        let sum = unsafe { vector_loops::sum_of(s, From(top), x, None, self.logits.cols, None) };
         let rest = s.sub(s.splat(T::ONE), s.splat(self.smoothing));
         s.mul_add(rest, below, s.mul(s.splat(self.share()), s.splat(sum)))
     }

@@ -100,16 +100,17 @@ impl<T: Float> Kernel<T> for Softmax<T> {
             // SAFETY: both matrices have row i with n elements, and no other task has it.
             unsafe {
                 let (x, y) = (self.x.row(i), self.y.row(i));
+                let next = self.x.next(i, self.first + self.count);
                 let top = vector_loops::largest(s, x, n);
                 if self.streaming && n <= ROOM {
                     let room = room.as_mut_ptr().cast::<T>();
-                    let sum = vector_loops::sum_of(s, ExpBelow(top), x, Some(room), n);
+                    let sum = vector_loops::sum_of(s, ExpBelow(top), x, Some(room), n, next);
                     vector_loops::map_streaming(s, Times(divide(s, T::ONE, sum)), room, y, n);
                 } else if self.streaming {
-                    let sum = vector_loops::sum_of(s, ExpBelow(top), x, None, n);
+                    let sum = vector_loops::sum_of(s, ExpBelow(top), x, None, n, next);
                     vector_loops::map_streaming(s, TimesExpBelow(divide(s, T::ONE, sum), top), x, y, n);
                 } else {
-                    let sum = vector_loops::sum_of(s, ExpBelow(top), x, Some(y), n);
+                    let sum = vector_loops::sum_of(s, ExpBelow(top), x, Some(y), n, next);
                     vector_loops::map(s, Times(divide(s, T::ONE, sum)), y, y, n);
                 }
             }
@@ -143,8 +144,9 @@ impl<T: Float> Kernel<T> for LogSoftmax<T> {
             // SAFETY: both matrices have row i with n elements, and no other task has it.
             unsafe {
                 let (x, y) = (self.x.row(i), self.y.row(i));
+                let next = self.x.next(i, self.first + self.count);
                 let top = vector_loops::largest(s, x, n);
-                let sum = vector_loops::sum_of(s, ExpBelow(top), x, None, n);
+                let sum = vector_loops::sum_of(s, ExpBelow(top), x, None, n, next);
                 let f = MinusTwo(top, log_one(s, sum));
                 if self.streaming {
                     vector_loops::map_streaming(s, f, x, y, n);
@@ -173,8 +175,9 @@ impl<T: Float> Kernel<T> for LogSumExp<T> {
         for i in self.first..self.first + self.count {
             // SAFETY: the matrix has row i with n elements.
             let (x, top) = unsafe { (self.x.row(i), vector_loops::largest(s, self.x.row(i), n)) };
+            let next = self.x.next(i, self.first + self.count);
             // SAFETY: as above.
-            let value = unsafe { log_sum_exp(s, x, top, n) };
+            let value = unsafe { log_sum_exp(s, x, (top, next), n) };
             // SAFETY: `out` has an element for each row, and no other task has this one.
             unsafe { self.out.add(i).write(value) };
         }
@@ -186,10 +189,10 @@ impl<T: Float> Kernel<T> for LogSumExp<T> {
 /// # Safety
 /// `x` is valid for reads of `n` elements.
 #[inline(always)]
-unsafe fn log_sum_exp<T: Float, S: Simd<T>>(s: S, x: *const T, top: T, n: usize) -> T {
+unsafe fn log_sum_exp<T: Float, S: Simd<T>>(s: S, x: *const T, (top, next): (T, Option<*const T>), n: usize) -> T {
     let finite = top.to_f64().is_finite();
     // SAFETY: the caller vouches for x.
-    let sum = unsafe { vector_loops::sum_of(s, ExpBelow(if finite { top } else { T::ZERO }), x, None, n) };
+    let sum = unsafe { vector_loops::sum_of(s, ExpBelow(if finite { top } else { T::ZERO }), x, None, n, next) };
     if finite {
         return s.first_lane(s.add(s.splat(top), s.splat(log_one(s, sum))));
     }

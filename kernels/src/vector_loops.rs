@@ -48,7 +48,8 @@ pub(crate) unsafe fn largest<T: Float, S: Simd<T>>(s: S, x: *const T, n: usize) 
     s.largest(s.max(s.max(top[0], top[1]), s.max(top[2], top[3])))
 }
 
-/// The sum of f(x\[j\]); f(x\[j\]) goes to y\[j\] where there is a y.
+/// The sum of f(x\[j\]); f(x\[j\]) goes to y\[j\] where there is a y. The `n` elements at `next`, read after these, are asked for meanwhile:
+/// the first pass over a row does nothing but wait for memory otherwise.
 ///
 /// # Safety
 /// `x` is valid for reads, `y`, if any, for writes of `n` elements; they are the same or do not overlap.
@@ -59,10 +60,16 @@ pub(crate) unsafe fn sum_of<T: Float, S: Simd<T>, F: Map<T>>(
     x: *const T,
     y: Option<*mut T>,
     n: usize,
+    next: Option<*const T>,
 ) -> T {
     let mut sum = [s.splat(T::ZERO); WAYS];
     let mut i = 0;
     while i + WAYS * S::LANES <= n {
+        if let Some(next) = next {
+            for w in 0..WAYS {
+                s.prefetch(next.wrapping_add(i + w * S::LANES));
+            }
+        }
         for w in (0..WAYS).step_by(2) {
             let (first, second) = (i + w * S::LANES, i + (w + 1) * S::LANES);
             // SAFETY: second + LANES <= n.

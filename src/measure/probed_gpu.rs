@@ -53,9 +53,9 @@ pub struct GpuCard {
 /// One kind of copy, whose result was compared with what was sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GpuCopy {
-    /// `host to device`, `device to host`, `both ways` or `device to device`.
+    /// `host to device`, `device to host`, `both ways`, `device to device` (within the card), or `to cuda:N` and `from cuda:N`, another card.
     pub way: String,
-    /// The host's memory: `pinned`, `pageable`, or `none`.
+    /// The host's memory: `pinned`, `pageable`, or `none`; `the driver's` where cards can't reach each other.
     pub host: String,
     /// Bytes of one copy.
     pub bytes: u64,

@@ -14,7 +14,8 @@
 use std::mem::MaybeUninit;
 
 use super::Operand;
-use super::microkernel::{Finish, PACKED, STRIDED, Tile, UNIT};
+use super::ahead::Region;
+use super::microkernel::{Ahead, Finish, PACKED, STRIDED, Tile, UNIT};
 use super::plan::{Blocking, FEW_ROWS, RowPanels, Shape};
 use super::table::Kernels;
 use crate::context::Working;
@@ -36,6 +37,8 @@ pub struct Product<'a, T: 'static> {
     pub(crate) shape: Shape,
     /// Row panels of C.
     pub(crate) rows: RowPanels,
+    /// Bytes of the second-level cache.
+    pub(super) l2: usize,
     /// Threads worth waking, at most the pool's.
     pub(crate) threads: usize,
     /// Blocking was injected: everything is packed, so that tests reach every edge of it.
@@ -158,6 +161,7 @@ impl<'a, T: Float> Product<'a, T> {
             }),
             shape,
             rows,
+            l2: ctx.caches().l2,
             threads,
             forced,
             pack_a: forced || a.matrix().is_none_or(|a| ctx.caches().packs_a(a, shape.n, &kernels)),
@@ -265,7 +269,7 @@ impl<'a, T: Float> Product<'a, T> {
     }
 
     /// Block `i` of the row panels, over the columns from `col` to `end`.
-    fn block(&self, i: usize, col: usize, end: usize) -> Part {
+    pub(super) fn block(&self, i: usize, col: usize, end: usize) -> Part {
         let first = i * self.in_block();
         Part {
             block: i,
@@ -287,7 +291,7 @@ impl<'a, T: Float> Product<'a, T> {
             let end = ((run + 1) * panels / runs * nr).min(step.nc);
             let part = self.block(block, run * panels / runs * nr, end);
             let packed = pads.a.from(self.rows.start(part.first) * step.kc);
-            self.part(step, part, packed, pads, self.tile_of(pads.tiles, worker));
+            self.part(step, part, packed, pads, self.tile_of(pads.tiles, worker), Region::NONE);
         });
     }
 
@@ -303,7 +307,8 @@ impl<'a, T: Float> Product<'a, T> {
             if self.pack_a && (step.jc == 0 || !self.keeps_a()) {
                 self.pack_rows(step, (part.first, part.last), part.first, own);
             }
-            self.part(step, part, own, pads, self.tile_of(pads.tiles, worker));
+            let ahead = self.ahead(step, block, pads.a);
+            self.part(step, part, own, pads, self.tile_of(pads.tiles, worker), ahead);
         });
     }
 
@@ -324,7 +329,15 @@ impl<'a, T: Float> Product<'a, T> {
     }
 
     /// The two inner loops.
-    pub(super) fn part(&self, step: Step, part: Part, a: *const T, pads: Scratchpads<T>, tile: *mut T) {
+    pub(super) fn part(
+        &self,
+        step: Step,
+        part: Part,
+        a: *const T,
+        pads: Scratchpads<T>,
+        tile: *mut T,
+        mut ahead: Region<T>,
+    ) {
         let nr = self.kernels.nr();
         let first = step.pc == 0;
         let last = step.pc + step.kc >= self.shape.k;
@@ -379,6 +392,7 @@ impl<'a, T: Float> Product<'a, T> {
                 beta,
                 spill: tile,
                 finish: if last { self.finish(step.jc + col) } else { Finish::NONE },
+                ahead: Ahead::NONE,
             };
             let saved = work.finish.saved;
             for i in part.first..part.last {
@@ -396,6 +410,7 @@ impl<'a, T: Float> Product<'a, T> {
                 let at = (row, step.jc + col);
                 let run = column[(height - 1) * self.kernels.nv].forms[usize::from(form)];
                 row += height;
+                work.ahead = ahead.next();
                 if self.c_col == 1 {
                     work.c = c;
                     // SAFETY: panels, C and the epilogue's operands hold this tile: validated shapes, and blocks cut

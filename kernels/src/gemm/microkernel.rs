@@ -64,6 +64,32 @@ pub(crate) struct Tile<T> {
     pub spill: *mut T,
     /// The last step.
     pub finish: Finish<T>,
+    /// What is asked for meanwhile.
+    pub ahead: Ahead<T>,
+}
+
+/// Lines that are brought into the caches while a tile is computed, two a turn of its hot loop: some of what the tiles after it read, or of
+/// what is packed for them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ahead<T> {
+    /// The first.
+    pub at: *const T,
+    /// Elements from it to its twin.
+    pub other: usize,
+    /// Elements from there to the next two.
+    pub step: usize,
+    /// How often, at most.
+    pub count: usize,
+}
+
+impl<T> Ahead<T> {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self {
+        at: std::ptr::null(),
+        other: 0,
+        step: 0,
+        count: 0,
+    };
 }
 
 /// The part of an epilogue that works in registers, for one tile.
@@ -137,7 +163,16 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
         // SAFETY: these steps lie inside both panels, the caller's promise (so below).
         unsafe { turn::<T, S, MR, NV, FORM>(s, &mut at, &mut acc) };
     }
-    for _ in with_prefetch..turns {
+    let asked = tile.ahead.count.min(turns - with_prefetch);
+    let mut line = tile.ahead.at;
+    for _ in 0..asked {
+        s.prefetch(line);
+        s.prefetch(line.wrapping_add(tile.ahead.other));
+        line = line.wrapping_add(tile.ahead.step);
+        // SAFETY: as above.
+        unsafe { turn::<T, S, MR, NV, FORM>(s, &mut at, &mut acc) };
+    }
+    for _ in with_prefetch + asked..turns {
         // SAFETY: as above.
         unsafe { turn::<T, S, MR, NV, FORM>(s, &mut at, &mut acc) };
     }

@@ -4,6 +4,7 @@
 //! Goto and van de Geijn ("Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008) as BLIS lays it out
 //! (Van Zee and van de Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", ACM TOMS 41(3), 2015).
 
+mod ahead;
 mod direct;
 mod dots;
 mod epilogue;

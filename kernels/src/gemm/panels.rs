@@ -1,6 +1,7 @@
 //! Which panels of a step are packed, from which operand, and by whom.
 
 use super::Operand;
+use super::ahead::Region;
 use super::loops::{Product, Shared, Step};
 use super::operand::BytePanel;
 use super::pack::{Panel, Panels, TOGETHER};
@@ -79,6 +80,28 @@ impl<T: Float> Product<'_, T> {
             }
             // Nothing to do.
             Operand::Packed(_) => {}
+        }
+    }
+
+    /// What the tiles of a block of rows ask for: the rows of A that are probably this thread's next, or their panels where those are kept
+    /// in `packed`. Nothing where all of A stays in half of L2.
+    pub(super) fn ahead(&self, step: Step, block: usize, packed: Shared<T>) -> Region<T> {
+        let next = block + self.threads;
+        if next >= self.row_blocks() || self.shape.m * step.kc * size_of::<T>() <= self.l2 / 2 {
+            return Region::NONE;
+        }
+        let part = self.block(next, 0, step.nc);
+        let tiles = (part.last - part.first) * step.nc.div_ceil(self.kernels.nr());
+        let (row, end) = (self.rows.start(part.first), self.rows.start(part.last));
+        if self.pack_a && self.keeps_a() && step.jc > 0 {
+            return Region::new(packed.from(row * step.kc), (end - row, step.kc), step.kc, tiles);
+        }
+        let Some(a) = self.a.matrix() else { return Region::NONE };
+        let from = a.as_ptr().wrapping_add(row * a.row_stride() + step.pc * a.col_stride());
+        if a.row_stride() == 1 {
+            Region::new(from, (step.kc, end - row), a.col_stride(), tiles)
+        } else {
+            Region::new(from, (end - row, step.kc * a.col_stride()), a.row_stride(), tiles)
         }
     }
 

@@ -5,16 +5,18 @@
 //! time pass through L1, and the innermost loop walks along the rows of C. With s bytes an element:
 //! ```text
 //! kc x nc x s = L2 / 2, nc = 256 where kc <= 512 allows   a block of B; C and A's source have the other half
+//!                       nc = 128 where kc <= 1024 allows  on AMD
 //! mc = 2 MR                                               what a thread packs of A before it multiplies
 //! ```
 //! C is then touched in long runs along few rows, which the hardware's prefetcher follows and few TLB entries cover,
 //! and only k / kc times in all. Measured against a block of A in L2 and a block of B in L3 (mc = 112, kc = 256, nc =
 //! 4096), on a core with 2 MiB of L2: 211 to 198 GFLOP/s at 1024 cubed, 206 to 199 at 2048. A block of B that fills all
 //! of L2 lost 10 percent. Deep blocks beat square ones on a core with 1 MiB (Zen 4): kc = 512, nc = 256 against 342 and
-//! 352 gave 3 percent at 1024 and 2 at 1500. Where C is wider than a block, A's panels are packed once a step of k and kept
-//! for all blocks of B: packed again for each, 2048 cubed lost 5 percent.
+//! 352 gave 3 percent at 1024 and 2 at 1500, and k = 784 in one block against two of 392 gave 5 to 7 at 256 x 16384 x 784 and 3
+//! at 128 x 8192 x 784: C is touched once. 1024 deep gave 2 more than 512 at 2048 cubed. Where C is wider than a block, A's
+//! panels are packed once a step of k and kept for all blocks of B: packed again for each, 2048 cubed lost 5 percent.
 //!
-//! Blocks are evened out: k = 784 makes two of 392 and not one of 512 and one of 272. They depend on shape and caches
+//! Blocks are evened out: with 512 at most, k = 784 makes two of 392 and not one of 512 and one of 272. They depend on shape and caches
 //! alone, never on the number of threads. Rows are dealt out evenly too: m = 32 makes panels of 11, 11 and 10 rows and
 //! not of 14, 14 and 4, whose sums would not cover the FMA's latency.
 //!
@@ -106,7 +108,12 @@ impl Blocking {
                 nc: shape.n.next_multiple_of(kernels.nr()),
             };
         }
-        let kc = (elements / 256).clamp(128, 512);
+        let (kc, most) = if caches.reads_in_place {
+            (elements / 128, 1024)
+        } else {
+            (elements / 256, 512)
+        };
+        let kc = kc.clamp(128, most);
         // A quarter more is better than a second, shallow block.
         let kc = even(shape.k, kc + kc / 4, 1);
         let nc = even(shape.n, (elements / kc).max(kernels.nr()), kernels.nr());

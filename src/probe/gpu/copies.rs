@@ -1,8 +1,8 @@
-//! Copies between host and card, and within the card. Each kind moves a pattern of its own, and what arrived is compared with it.
+//! Copies between host and card, within the card, and from card to card. Each kind moves a pattern of its own, and what arrived is compared with it.
 
 use std::time::Instant;
 
-use tilelab_kernels::cuda::{Buffer, CudaError, Event, Pinned, Stream};
+use tilelab_kernels::cuda::{Buffer, CudaError, Event, Gpu, Pinned, Stream};
 
 use super::bench::Bench;
 use super::{Effort, rates};
@@ -47,48 +47,115 @@ pub fn measure(
     effort: &Effort,
     progress: &mut dyn FnMut(f64),
 ) -> Result<Vec<GpuCopy>, String> {
-    let mut sides = Sides::new(bench, bytes).map_err(|error| error.to_string())?;
+    let mut sides = Sides::new(bench, bytes).map_err(told)?;
+    let peers = bench.gpu().others().map_err(told)?;
+    let kinds = (KINDS.len() + 2 * peers.len()) as f64;
     let mut found = Vec::new();
     for (number, (way, host)) in (0u32..).zip(KINDS) {
         if clock.stopped() {
-            break;
+            return Ok(found);
         }
         let copies = if host == "pageable" { PAGEABLE } else { effort.copies };
         let sent = pattern(bytes, u64::from(number));
-        sides.lay(way, host, &sent).map_err(|error| error.to_string())?;
-        let mut samples_ns = Vec::new();
-        // The first warms up.
-        for sample in 0..=effort.samples {
-            if clock.stopped() && sample > 1 {
-                break;
-            }
-            let ns = match host {
-                "pageable" => sides.by_the_host(way, copies)?,
-                _ => bench.span(|stream, begin| sides.queue(stream, begin, way, copies))?,
-            };
-            if sample > 0 {
-                samples_ns.push(ns);
-            }
-        }
+        sides.lay(way, host, &sent).map_err(told)?;
+        let samples_ns = samples(clock, effort, || match host {
+            "pageable" => sides.by_the_host(way, copies),
+            _ => bench.span(|stream, begin| sides.queue(stream, begin, way, copies)),
+        })?;
         sides.compare(way, host, &sent)?;
         let moved = match way {
             "both ways" | "device to device" => 2 * bytes as u64,
             _ => bytes as u64,
         };
-        let (gbps, interval_gbps) = rates(moved * u64::from(copies), &samples_ns)?;
-        found.push(GpuCopy {
-            way: way.to_owned(),
-            host: host.to_owned(),
-            bytes: bytes as u64,
-            copies,
-            gbps,
-            interval_gbps,
-            clock: if host == "pageable" { "host" } else { "events" }.to_owned(),
-            samples_ns,
-        });
-        progress(f64::from(number + 1) / KINDS.len() as f64);
+        found.push(copied(way, host, (bytes, copies, moved), samples_ns)?);
+        progress(found.len() as f64 / kinds);
+    }
+    drop(sides);
+    for peer in &peers {
+        // A card that others fill is left out.
+        if peer.free_bytes().map_err(told)? < 2 * bytes {
+            continue;
+        }
+        for row in across(bench, clock, peer, bytes, effort)? {
+            found.push(row);
+            progress(found.len() as f64 / kinds);
+        }
     }
     Ok(found)
+}
+
+/// To another card and from it, each byte counted once.
+fn across(
+    bench: &mut Bench,
+    clock: &mut Clockwork<'_>,
+    peer: &Gpu,
+    bytes: usize,
+    effort: &Effort,
+) -> Result<Vec<GpuCopy>, String> {
+    let direct = bench.gpu().reaches(peer).map_err(told)? && peer.reaches(bench.gpu()).map_err(told)?;
+    let host = if direct { "none" } else { "the driver's" };
+    let mut here = Buffer::new(bench.gpu(), bytes).map_err(told)?;
+    let mut there = Buffer::new(peer, bytes).map_err(told)?;
+    let mut rows = Vec::new();
+    for (seed, word) in [(KINDS.len() as u64, "to"), (KINDS.len() as u64 + 1, "from")] {
+        if clock.stopped() {
+            break;
+        }
+        let way = format!("{word} cuda:{}", peer.ordinal());
+        let (source, target) = match word {
+            "to" => (&mut here, &mut there),
+            _ => (&mut there, &mut here),
+        };
+        let sent = pattern(bytes, seed);
+        source.write(0, &sent).map_err(told)?;
+        target.write(0, &vec![0; bytes]).map_err(told)?;
+        let samples_ns = samples(clock, effort, || {
+            bench.span(|stream, _| (0..effort.copies).try_for_each(|_| source.copy_across(stream, target)))
+        })?;
+        let mut arrived = vec![0; bytes];
+        target.read(0, &mut arrived).map_err(told)?;
+        same(&way, &sent, &arrived)?;
+        rows.push(copied(&way, host, (bytes, effort.copies, bytes as u64), samples_ns)?);
+    }
+    Ok(rows)
+}
+
+/// Nanoseconds of each sample; the first warms up. A stop ends them once there is one.
+fn samples(
+    clock: &Clockwork<'_>,
+    effort: &Effort,
+    mut sample: impl FnMut() -> Result<f64, String>,
+) -> Result<Vec<f64>, String> {
+    sample()?;
+    let mut samples_ns = vec![sample()?];
+    while samples_ns.len() < effort.samples as usize && !clock.stopped() {
+        samples_ns.push(sample()?);
+    }
+    Ok(samples_ns)
+}
+
+/// A row of samples of `copies` copies of `bytes` bytes, each of which counts as `moved`.
+fn copied(
+    way: &str,
+    host: &str,
+    (bytes, copies, moved): (usize, u32, u64),
+    samples_ns: Vec<f64>,
+) -> Result<GpuCopy, String> {
+    let (gbps, interval_gbps) = rates(moved * u64::from(copies), &samples_ns)?;
+    Ok(GpuCopy {
+        way: way.to_owned(),
+        host: host.to_owned(),
+        bytes: bytes as u64,
+        copies,
+        gbps,
+        interval_gbps,
+        clock: if host == "pageable" { "host" } else { "events" }.to_owned(),
+        samples_ns,
+    })
+}
+
+fn told(error: CudaError) -> String {
+    error.to_string()
 }
 
 impl Sides {
@@ -144,13 +211,12 @@ impl Sides {
             "host to device" => self.above.write(0, &self.pageable),
             _ => self.below.read(0, &mut self.pageable),
         });
-        done.map_err(|error| error.to_string())?;
+        done.map_err(told)?;
         Ok(start.elapsed().as_nanos() as f64)
     }
 
     /// What arrived against what was sent.
     fn compare(&mut self, way: &str, host: &str, sent: &[u8]) -> Result<(), String> {
-        let told = |error: CudaError| error.to_string();
         let title = format!("{way}, {host}");
         if way != "device to host" {
             let mut arrived = vec![0; self.bytes];

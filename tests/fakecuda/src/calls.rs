@@ -8,6 +8,7 @@
 // SAFETY, of every function: the caller gives pointers as cuda.h asks for them.
 #![allow(unsafe_op_in_unsafe_fn, unsafe_code, clippy::undocumented_unsafe_blocks)]
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -15,7 +16,7 @@ use tilelab_ptxsim::{Arg, Launch, Module};
 
 use crate::card::{
     Card, Code, HostCopy, INVALID_DEVICE, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, Launched, NOT_FOUND, NOT_READY,
-    OUT_OF_MEMORY, OUT_OF_RESOURCES, SUCCESS, Stream, Work, forgotten, setting,
+    OUT_OF_MEMORY, OUT_OF_RESOURCES, PEER_ACCESS_ALREADY_ENABLED, SUCCESS, Stream, Work, forgotten, setting,
 };
 use crate::limits;
 
@@ -24,6 +25,16 @@ pub(crate) fn card() -> MutexGuard<'static, Card> {
     CARD.get_or_init(|| Mutex::new(Card::new()))
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Cards that there are, all of one memory: a context's number is its device's and 1.
+fn devices() -> usize {
+    setting("FAKECUDA_DEVICES", 1)
+}
+
+thread_local! {
+    /// This thread's context; 0: none.
+    static CURRENT: Cell<u64> = const { Cell::new(0) };
 }
 
 macro_rules! export {
@@ -42,13 +53,13 @@ export! {
     }
 
     fn cuDeviceGet(device: *mut c_int, ordinal: c_int) -> Code {
-        if ordinal != 0 { return INVALID_DEVICE; }
-        *device = 0;
+        if ordinal < 0 || ordinal as usize >= devices() { return INVALID_DEVICE; }
+        *device = ordinal;
         SUCCESS
     }
 
     fn cuDeviceGetCount(count: *mut c_int) -> Code {
-        *count = 1;
+        *count = devices() as c_int;
         SUCCESS
     }
 
@@ -85,14 +96,28 @@ export! {
         SUCCESS
     }
 
-    fn cuDevicePrimaryCtxRetain(context: *mut *mut c_void, _device: c_int) -> Code {
-        *context = std::ptr::without_provenance_mut(1);
+    fn cuDevicePrimaryCtxRetain(context: *mut *mut c_void, device: c_int) -> Code {
+        *context = std::ptr::without_provenance_mut(device as usize + 1);
         SUCCESS
     }
 
     fn cuDevicePrimaryCtxRelease_v2(_device: c_int) -> Code { SUCCESS }
 
-    fn cuCtxSetCurrent(_context: *mut c_void) -> Code { SUCCESS }
+    fn cuCtxSetCurrent(context: *mut c_void) -> Code {
+        CURRENT.set(context as u64);
+        SUCCESS
+    }
+
+    fn cuDeviceCanAccessPeer(can: *mut c_int, device: c_int, other: c_int) -> Code {
+        *can = c_int::from(device != other && setting("FAKECUDA_DIRECT", 1) == 1);
+        SUCCESS
+    }
+
+    fn cuCtxEnablePeerAccess(other: *mut c_void, _flags: c_uint) -> Code {
+        let pair = (CURRENT.get(), other as u64);
+        if pair.0 == pair.1 || pair.1 == 0 || pair.1 > devices() as u64 { return INVALID_DEVICE; }
+        if card().reach.insert(pair) { SUCCESS } else { PEER_ACCESS_ALREADY_ENABLED }
+    }
 
     fn cuCtxSynchronize() -> Code { card().run_all() }
 
@@ -163,6 +188,7 @@ export! {
         if card.used + bytes > card.bytes { return OUT_OF_MEMORY; }
         card.used += bytes;
         *address = card.machine.alloc(bytes as u64);
+        card.homes.insert(*address, CURRENT.get());
         card.status()
     }
 
@@ -171,6 +197,7 @@ export! {
         card.run_all();
         let bytes = card.machine.allocation(address).map_or(0, |(_, bytes)| bytes as usize);
         card.used -= bytes;
+        card.homes.remove(&address);
         let freed = card.machine.free(address);
         card.note(freed);
         card.status()
@@ -209,6 +236,21 @@ export! {
 
     fn cuMemcpyDtoDAsync_v2(to: u64, from: u64, bytes: usize, stream: *mut c_void) -> Code {
         if forgotten("cuMemcpyDtoDAsync") { return SUCCESS; }
+        enqueue(stream, Work::CopyWithin(to, from, bytes))
+    }
+
+    // Both addresses are beginnings of allocations.
+    fn cuMemcpyPeerAsync(
+        to: u64,
+        there: *mut c_void,
+        from: u64,
+        here: *mut c_void,
+        bytes: usize,
+        stream: *mut c_void,
+    ) -> Code {
+        let homes = [(to, there), (from, here)].map(|(address, context)| card().homes.get(&address) == Some(&(context as u64)));
+        if homes != [true; 2] || there == here { return INVALID_VALUE; }
+        if forgotten("cuMemcpyPeerAsync") { return SUCCESS; }
         enqueue(stream, Work::CopyWithin(to, from, bytes))
     }
 

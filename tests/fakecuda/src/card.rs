@@ -1,6 +1,6 @@
 //! The card: memory, modules, streams and what waits in them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
 
 use rand::{RngExt, SeedableRng};
@@ -18,6 +18,7 @@ pub(crate) const INVALID_HANDLE: Code = 400;
 pub(crate) const NOT_FOUND: Code = 500;
 pub(crate) const NOT_READY: Code = 600;
 pub(crate) const OUT_OF_RESOURCES: Code = 701;
+pub(crate) const PEER_ACCESS_ALREADY_ENABLED: Code = 704;
 pub(crate) const LAUNCH_FAILED: Code = 719;
 
 /// A launch with the values of its arguments at the time of the call.
@@ -129,6 +130,10 @@ pub(crate) struct Card {
     rng: ChaCha8Rng,
     pub used: usize,
     pub bytes: usize,
+    /// The context that each allocation was made in, by its address.
+    pub homes: HashMap<u64, u64>,
+    /// Contexts that may reach into others.
+    pub reach: HashSet<(u64, u64)>,
     failed: bool,
 }
 
@@ -166,6 +171,8 @@ impl Card {
             rng: ChaCha8Rng::seed_from_u64(seed),
             used: 0,
             bytes: setting("FAKECUDA_BYTES", 1 << 30),
+            homes: HashMap::new(),
+            reach: HashSet::new(),
             failed: false,
         }
     }

@@ -68,8 +68,9 @@ pub struct Gpu(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
+    ordinal: u32,
     device: sys::CUdevice,
-    context: sys::CUcontext,
+    pub(super) context: sys::CUcontext,
     facts: GpuFacts,
     modules: Mutex<Modules>,
 }
@@ -110,8 +111,7 @@ impl Gpu {
     pub fn open(ordinal: u32) -> Result<Self, CudaError> {
         let driver_version = driver_version()?;
         result::init().map_err(failed("cuInit"))?;
-        let count = result::device::get_count().map_err(failed("cuDeviceGetCount"))?;
-        let count = u32::try_from(count).unwrap_or(0);
+        let count = count()?;
         if ordinal >= count {
             return Err(CudaError::Device { ordinal, count });
         }
@@ -124,6 +124,7 @@ impl Gpu {
         // SAFETY: the device is one of the driver's.
         let context = unsafe { result::primary_ctx::retain(device) }.map_err(failed("cuDevicePrimaryCtxRetain"))?;
         let inner = Inner {
+            ordinal,
             device,
             context,
             facts,
@@ -137,6 +138,45 @@ impl Gpu {
     /// What it says of itself.
     pub fn facts(&self) -> &GpuFacts {
         &self.0.facts
+    }
+
+    /// Its number, as in cuda:N.
+    pub fn ordinal(&self) -> u32 {
+        self.0.ordinal
+    }
+
+    /// The driver's other cards, but those that [`Gpu::open`] refuses.
+    ///
+    /// # Errors
+    /// Of the driver.
+    pub fn others(&self) -> Result<Vec<Self>, CudaError> {
+        let ordinals = (0..count()?).filter(|&ordinal| ordinal != self.0.ordinal);
+        let opened = ordinals.filter_map(|ordinal| Self::open(ordinal).ok()).collect();
+        self.bind()?;
+        Ok(opened)
+    }
+
+    /// Whether this card reaches the memory of the other by itself, which it may from now on; else copies go through the host.
+    ///
+    /// # Errors
+    /// Of the driver.
+    pub fn reaches(&self, other: &Self) -> Result<bool, CudaError> {
+        self.bind()?;
+        let mut can = 0;
+        // SAFETY: both devices are the driver's; the other's context lives as long as its handle.
+        let enabled = unsafe {
+            sys::cuDeviceCanAccessPeer(&raw mut can, self.0.device, other.0.device)
+                .result()
+                .map_err(failed("cuDeviceCanAccessPeer"))?;
+            if can == 0 {
+                return Ok(false);
+            }
+            sys::cuCtxEnablePeerAccess(other.0.context, 0).result()
+        };
+        match enabled {
+            Err(error) if error.0 == sys::CUresult::CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED => Ok(true),
+            enabled => enabled.map(|()| true).map_err(failed("cuCtxEnablePeerAccess")),
+        }
     }
 
     /// Makes its context this thread's.
@@ -199,6 +239,12 @@ impl Gpu {
         modules.functions.insert(kernel, function);
         Ok(function)
     }
+}
+
+/// How many cards the driver knows.
+fn count() -> Result<u32, CudaError> {
+    let count = result::device::get_count().map_err(failed("cuDeviceGetCount"))?;
+    Ok(u32::try_from(count).unwrap_or(0))
 }
 
 /// Compiles a file of PTX for the current card. `cuModuleLoadDataEx`, since cudarc's `load_data` gives no log.

@@ -38,6 +38,22 @@ impl Buffer {
         self.bytes
     }
 
+    /// Has `stream`, of either card, copy all of it to `to`, which lies on another card.
+    ///
+    /// # Errors
+    /// Of the driver.
+    ///
+    /// # Panics
+    /// When it does not fit.
+    pub fn copy_across(&self, stream: &Stream, to: &Self) -> Result<(), CudaError> {
+        assert!(self.bytes <= to.bytes, "{} bytes to {}", self.bytes, to.bytes);
+        stream.gpu().bind()?;
+        let (there, here) = (to.gpu.0.context, self.gpu.0.context);
+        // SAFETY: both buffers hold as many bytes and lie in these contexts; the caller keeps them until this has run.
+        unsafe { result::memcpy_peer_async(to.address, there, self.address, here, self.bytes, stream.raw()) }
+            .map_err(failed("cuMemcpyPeerAsync"))
+    }
+
     /// `len` elements from byte `offset` on.
     ///
     /// # Panics

@@ -7,7 +7,7 @@ use libloading::Library;
 use super::CudaError;
 
 /// What the other files call, and cuInit and cuDriverGetVersion.
-const FUNCTIONS: [&str; 44] = [
+const FUNCTIONS: [&str; 47] = [
     "cuInit",
     "cuDriverGetVersion",
     "cuDeviceGet",
@@ -19,6 +19,8 @@ const FUNCTIONS: [&str; 44] = [
     "cuDevicePrimaryCtxRelease_v2",
     "cuCtxSetCurrent",
     "cuCtxSynchronize",
+    "cuCtxEnablePeerAccess",
+    "cuDeviceCanAccessPeer",
     "cuModuleLoadDataEx",
     "cuModuleGetFunction",
     "cuModuleUnload",
@@ -31,6 +33,7 @@ const FUNCTIONS: [&str; 44] = [
     "cuMemcpyHtoDAsync_v2",
     "cuMemcpyDtoHAsync_v2",
     "cuMemcpyDtoDAsync_v2",
+    "cuMemcpyPeerAsync",
     "cuMemsetD8Async",
     "cuMemGetInfo_v2",
     "cuStreamCreate",

@@ -23,7 +23,9 @@ pub fn verdict(gpu: &GpuProbe) -> Vec<String> {
             bytes(best.bytes)
         ));
     }
-    let copies = gpu.copies.value.iter().flatten().filter(|row| row.host == "pinned");
+    // The link's own speed: not through the driver's buffers, and not within the card.
+    let all = gpu.copies.value.iter().flatten();
+    let copies = all.filter(|row| row.host != "pageable" && row.way != "device to device");
     for row in copies {
         parts.push(format!("{}: {} GB/s", row.way, fixed(row.gbps, 1)));
     }
@@ -206,7 +208,7 @@ fn copies(rows: &[GpuCopy]) -> Table {
         Column::number("samples"),
     ];
     table(
-        "Copies from, to and within the card",
+        "Copies from, to and within the card, and between cards",
         head,
         rows.iter().map(row).collect(),
         Layout::Wide,
