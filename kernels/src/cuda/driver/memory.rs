@@ -50,7 +50,7 @@ impl Buffer {
         stream.gpu().bind()?;
         let (there, here) = (to.gpu.0.context, self.gpu.0.context);
         // SAFETY: both buffers hold as many bytes and lie in these contexts; the caller keeps them until this has run.
-        unsafe { result::memcpy_peer_async(to.address, there, self.address, here, self.bytes, stream.raw()) }
+        unsafe { result::memcpy_peer_async(there, to.address, here, self.address, self.bytes, stream.raw()) }
             .map_err(failed("cuMemcpyPeerAsync"))
     }
 
