@@ -119,7 +119,17 @@ impl<T: Float, A: Arithmetic<T>> Session for Host<'_, T, A> {
             batch,
             args,
         };
-        program.operations.iter().for_each(|op| run.operation(op));
+        let mut rest = program.operations.as_slice();
+        while let [first, others @ ..] = rest {
+            let stacked = tangent::together(rest);
+            if stacked == 0 {
+                run.operation(first);
+                rest = others;
+            } else {
+                run.stacked(&rest[..stacked]);
+                rest = &rest[stacked..];
+            }
+        }
     }
 
     fn read(&mut self, name: &str) -> Result<Vec<f64>, DeviceError> {
@@ -395,7 +405,7 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
                 self.bound.add_to(metric, matches as f64);
             }
             Op::Second(ref op) => self.second(op),
-            Op::Stacked(ref op) => self.stacked(op),
+            Op::Stacked(_) => self.stacked(std::slice::from_ref(op)),
         }
     }
 

@@ -9,37 +9,103 @@ use tilelab_kernels::{Float, reference};
 use super::{Bound, Run};
 use crate::device::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut};
 use crate::program::tangent::{self, Map, Second, Stacked};
-use crate::program::{BufferId, Scalar, TargetLoss};
+use crate::program::{BufferId, Op, Scalar, TargetLoss};
+
+/// Bytes of results that directions leave between one operation and the next: those of a few directions, which the second-level cache keeps.
+const KEPT: usize = 1 << 20;
+
+/// Blocks `first .. first + count` of `of`.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    first: usize,
+    count: usize,
+    of: usize,
+}
+
+impl Window {
+    /// The rows of a buffer of `rows` rows that lie in it.
+    fn rows(self, rows: usize) -> std::ops::Range<usize> {
+        let each = rows / self.of;
+        self.first * each..(self.first + self.count) * each
+    }
+
+    fn blocks(self) -> std::ops::Range<usize> {
+        self.first..self.first + self.count
+    }
+}
 
 impl<'v, T> View<'v, T> {
-    /// Block k of `blocks`.
-    fn block(self, k: usize, blocks: usize) -> View<'v, T> {
-        let rows = self.rows / blocks;
-        let data = &self.data[k * rows * self.cols..][..rows * self.cols];
+    fn window(self, window: Window) -> View<'v, T> {
+        let rows = window.rows(self.rows);
         View {
-            data,
-            rows,
+            data: &self.data[rows.start * self.cols..rows.end * self.cols],
+            rows: rows.len(),
             cols: self.cols,
         }
+    }
+
+    /// Block k of `blocks`.
+    fn block(self, k: usize, blocks: usize) -> View<'v, T> {
+        self.window(Window {
+            first: k,
+            count: 1,
+            of: blocks,
+        })
     }
 }
 
 impl<T> ViewMut<'_, T> {
-    fn block(&mut self, k: usize, blocks: usize) -> ViewMut<'_, T> {
-        let rows = self.rows / blocks;
-        let data = &mut self.data[k * rows * self.cols..][..rows * self.cols];
+    fn window(&mut self, window: Window) -> ViewMut<'_, T> {
+        let rows = window.rows(self.rows);
         ViewMut {
-            data,
-            rows,
+            data: &mut self.data[rows.start * self.cols..rows.end * self.cols],
+            rows: rows.len(),
             cols: self.cols,
         }
+    }
+
+    fn block(&mut self, k: usize, blocks: usize) -> ViewMut<'_, T> {
+        self.window(Window {
+            first: k,
+            count: 1,
+            of: blocks,
+        })
     }
 }
 
 impl<T> Factor<'_, T> {
-    fn block(self, k: usize, blocks: usize) -> Self {
-        let view = self.view.block(k, blocks);
+    fn window(self, window: Window) -> Self {
+        let view = self.view.window(window);
         Self { view, ..self }
+    }
+}
+
+/// How many operations from the first on work on the same stack of directions.
+pub(super) fn together(operations: &[Op]) -> usize {
+    let directions = |op: &Op| match op {
+        Op::Stacked(op) => Some(op.directions),
+        _ => None,
+    };
+    let Some(first) = operations.first().and_then(directions) else {
+        return 0;
+    };
+    operations.iter().take_while(|op| directions(op) == Some(first)).count()
+}
+
+/// What an operation leaves.
+fn result(map: &Map) -> BufferId {
+    match *map {
+        Map::Product { c, .. } => c,
+        Map::AddBias { x, .. } => x,
+        Map::Multiply { out, .. }
+        | Map::Outer { out, .. }
+        | Map::Dot { out, .. }
+        | Map::Softmax { out, .. }
+        | Map::RankOne { out, .. } => out,
+        Map::ColumnSum { sums, .. } => sums,
+        Map::AddScaled { y, .. } => y,
+        Map::Norm(map) => map.out,
+        Map::NormBackward(map) => map.out,
     }
 }
 
@@ -150,19 +216,41 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
         }
     }
 
-    pub(super) fn stacked(&mut self, op: &Stacked) {
-        let (blocks, args) = (op.directions, self.args);
+    /// Operations on one stack of directions, all of them for a few directions before the next few: no direction's result is another's
+    /// argument, and what lies between two operations stays in cache.
+    pub(super) fn stacked(&mut self, operations: &[Op]) {
+        let stacked = || {
+            operations.iter().filter_map(|op| match op {
+                Op::Stacked(op) => Some(op),
+                _ => None,
+            })
+        };
+        let of = stacked().map(|op| op.directions).next().unwrap_or(0);
+        let elements = |op: &Stacked| self.bound.real(result(&op.map)).data.len();
+        let bytes = stacked().map(elements).sum::<usize>() * size_of::<T>();
+        let few = (KEPT * of / bytes.max(1)).max(1);
+        for first in (0..of).step_by(few) {
+            let count = few.min(of - first);
+            for op in stacked() {
+                self.map(&op.map, Window { first, count, of });
+            }
+        }
+    }
+
+    fn map(&mut self, map: &Map, window: Window) {
+        let args = self.args;
         let arithmetic = &mut *self.arithmetic;
-        match op.map {
-            Map::Product { a, b, beta, c } => self.stacked_product(blocks, (a, b), beta, c),
+        let of = window.of;
+        match *map {
+            Map::Product { a, b, beta, c } => self.stacked_product(window, (a, b), beta, c),
             Map::AddBias { bias, x } => self.bound.with(x, |bound, mut x| {
                 let bias = bound.real(bias);
-                for k in 0..blocks {
-                    arithmetic.add_bias(bias.block(k, blocks).data, x.block(k, blocks));
+                for k in window.blocks() {
+                    arithmetic.add_bias(bias.block(k, of).data, x.block(k, of));
                 }
             }),
-            Map::Multiply { by, x, add, out } => self.bound.with(out, |bound, out| {
-                arithmetic.multiply_stacked(bound.real(by), bound.real(x), add, out);
+            Map::Multiply { by, x, add, out } => self.bound.with(out, |bound, mut out| {
+                arithmetic.multiply_stacked(bound.real(by), bound.real(x).window(window), add, out.window(window));
             }),
             Map::Outer {
                 factor,
@@ -170,9 +258,10 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
                 add: adds,
                 out,
             } => self.bound.with(out, |bound, mut out| {
-                for (k, factor) in bound.real(factor).data.iter().enumerate() {
-                    let factor = factor.to_f64();
-                    for (out, y) in out.block(k, blocks).data.iter_mut().zip(bound.real(y).data) {
+                let factors = bound.real(factor).data;
+                for k in window.blocks() {
+                    let factor = factors[k].to_f64();
+                    for (out, y) in out.block(k, of).data.iter_mut().zip(bound.real(y).data) {
                         let there = if adds { out.to_f64() } else { 0.0 };
                         *out = T::from_f64(there + factor * y.to_f64());
                     }
@@ -180,17 +269,18 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
             }),
             Map::Dot { y, x, accumulate, out } => self.bound.with(out, |bound, out| {
                 let accumulate = accumulate.value(args);
-                for (k, out) in out.data.iter_mut().enumerate() {
-                    let pairs = bound.real(y).data.iter().zip(bound.real(x).block(k, blocks).data);
+                for k in window.blocks() {
+                    let pairs = bound.real(y).data.iter().zip(bound.real(x).block(k, of).data);
                     let sum: f64 = pairs.map(|(y, x)| y.to_f64() * x.to_f64()).sum();
+                    let out = &mut out.data[k];
                     *out = T::from_f64(sum + before(accumulate, *out));
                 }
             }),
             Map::ColumnSum { x, accumulate, sums } => {
                 let (accumulate, row) = (accumulate.value(args), &mut *self.row);
                 self.bound.with(sums, |bound, mut sums| {
-                    for k in 0..blocks {
-                        let (x, sums) = (bound.real(x).block(k, blocks), sums.block(k, blocks));
+                    for k in window.blocks() {
+                        let (x, sums) = (bound.real(x).block(k, of), sums.block(k, of));
                         if accumulate == 0.0 {
                             arithmetic.column_sum(x, sums.data);
                             continue;
@@ -208,7 +298,7 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
                 x,
                 scale,
                 out,
-            } => self.by_rows((probabilities, x, out), {
+            } => self.by_rows(window, (probabilities, x, out), {
                 let scale = T::from_f64(scale.value(args));
                 move |p, x, out| {
                     let dot = p.iter().zip(x).fold(T::ZERO, |sum, (p, x)| sum.plus(p.times(*x)));
@@ -223,7 +313,7 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
                 x,
                 scale,
                 out,
-            } => self.by_rows((gradient, x, out), {
+            } => self.by_rows(window, (gradient, x, out), {
                 let scale = scale.value(args);
                 move |g, x, out| {
                     let dot: f64 = g.iter().zip(x).map(|(g, x)| g.to_f64() * x.to_f64()).sum();
@@ -236,20 +326,23 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
                 let by = by.value(args);
                 // lambda is 0 in most products, and there are as many elements as parameters.
                 if by != 0.0 {
-                    self.bound.with(y, |bound, y| {
-                        arithmetic.sgd(T::ONE, T::from_f64(-by), bound.real(x), y);
+                    self.bound.with(y, |bound, mut y| {
+                        let x = bound.real(x).window(window);
+                        arithmetic.sgd(T::ONE, T::from_f64(-by), x, y.window(window));
                     });
                 }
             }
-            Map::Norm(map) => norm::forward(&mut self.bound, blocks, &map),
-            Map::NormBackward(map) => norm::backward(&mut self.bound, blocks, &map, map.accumulate.value(args)),
+            Map::Norm(map) => norm::forward(&mut self.bound, window.blocks(), &map),
+            Map::NormBackward(map) => {
+                norm::backward(&mut self.bound, window.blocks(), &map, map.accumulate.value(args));
+            }
         }
     }
 
     /// C_k <- A_k B_k + beta C_k: one product where the blocks of A lie above each other and B is the same for all.
     fn stacked_product(
         &mut self,
-        blocks: usize,
+        window: Window,
         (a, b): (tangent::Factor, tangent::Factor),
         beta: Scalar,
         c: BufferId,
@@ -264,20 +357,30 @@ impl<T: Float, A: Arithmetic<T>> Run<'_, '_, T, A> {
         self.bound.with(c, |bound, mut c| {
             let (left, right) = (bound.factor(a.operand), bound.factor(b.operand));
             if a.stacked && !a.operand.transposed && !b.stacked {
-                return arithmetic.product(alpha, left, right, beta, c, finish);
+                return arithmetic.product(alpha, left.window(window), right, beta, c.window(window), finish);
             }
-            for k in 0..blocks {
-                let left = if a.stacked { left.block(k, blocks) } else { left };
-                let right = if b.stacked { right.block(k, blocks) } else { right };
-                arithmetic.product(alpha, left, right, beta, c.block(k, blocks), finish);
+            for first in window.blocks() {
+                let one = Window {
+                    first,
+                    count: 1,
+                    of: window.of,
+                };
+                let left = if a.stacked { left.window(one) } else { left };
+                let right = if b.stacked { right.window(one) } else { right };
+                arithmetic.product(alpha, left, right, beta, c.window(one), finish);
             }
         });
     }
 
     /// work(row of y, row of x_k, row of out_k) for every row of every block.
-    fn by_rows(&mut self, (y, x, out): (BufferId, BufferId, BufferId), work: impl Fn(&[T], &[T], &mut [T])) {
-        self.bound.with(out, |bound, out| {
-            let (y, x) = (bound.real(y), bound.real(x));
+    fn by_rows(
+        &mut self,
+        window: Window,
+        (y, x, out): (BufferId, BufferId, BufferId),
+        work: impl Fn(&[T], &[T], &mut [T]),
+    ) {
+        self.bound.with(out, |bound, mut out| {
+            let (y, x, out) = (bound.real(y), bound.real(x).window(window), out.window(window));
             let cols = out.cols;
             let rows = out.data.chunks_exact_mut(cols).zip(x.data.chunks_exact(cols));
             for ((out, x), y) in rows.zip(y.data.chunks_exact(cols).cycle()) {

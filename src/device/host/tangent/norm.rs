@@ -1,5 +1,7 @@
 //! Batch normalisation's tangents, by the formulas of [`NormMap`] and [`NormBackwardMap`], column by column in f64.
 
+use std::ops::Range;
+
 use tilelab_kernels::Float;
 
 use super::{add, before};
@@ -41,9 +43,9 @@ fn dot<'a>(a: &'a [f64], b: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
     a.iter().zip(b).map(|(a, b)| a * b)
 }
 
-pub(super) fn forward<T: Float>(bound: &mut Bound<'_, T>, blocks: usize, map: &NormMap) {
+pub(super) fn forward<T: Float>(bound: &mut Bound<'_, T>, blocks: Range<usize>, map: &NormMap) {
     let (rows, cols) = (bound.rows, bound.real(map.normal).cols);
-    for at in (0..blocks).flat_map(|k| (0..cols).map(move |j| (k, j))) {
+    for at in blocks.flat_map(|k| (0..cols).map(move |j| (k, j))) {
         let row = (0, at.1);
         let (x, n) = (
             column(bound, map.x, at, rows),
@@ -70,9 +72,14 @@ pub(super) fn forward<T: Float>(bound: &mut Bound<'_, T>, blocks: usize, map: &N
     }
 }
 
-pub(super) fn backward<T: Float>(bound: &mut Bound<'_, T>, blocks: usize, map: &NormBackwardMap, accumulate: f64) {
+pub(super) fn backward<T: Float>(
+    bound: &mut Bound<'_, T>,
+    blocks: Range<usize>,
+    map: &NormBackwardMap,
+    accumulate: f64,
+) {
     let (rows, cols) = (bound.rows, bound.real(map.normal).cols);
-    for at in (0..blocks).flat_map(|k| (0..cols).map(move |j| (k, j))) {
+    for at in blocks.flat_map(|k| (0..cols).map(move |j| (k, j))) {
         let row = (0, at.1);
         let du = column(bound, map.gradient, row, rows);
         let r_du = column(bound, Some(map.r_gradient), at, rows);
