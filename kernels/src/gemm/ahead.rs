@@ -1,6 +1,7 @@
-//! What is brought into the caches while tiles are computed: the rows of A that are read, or packed, after them.
+//! What is brought into the caches while tiles are computed: the rows of A that are read, or packed, after them, and the columns
+//! of a B that is read where it lies.
 //!
-//! Rows that come from memory or from the third level are otherwise waited for: packing them, or the first tile that reads them, asks for few
+//! What comes from memory or from the third level is otherwise waited for: packing it, or the first tile that reads it, asks for few
 //! lines at a time, and the FMAs stand still meanwhile. Each tile asks for its share, spread over its hot loop, so that the lines arrive while
 //! it computes, as those of C do.
 
@@ -42,7 +43,11 @@ impl<T> Region<T> {
     pub(super) fn new(from: *const T, (rows, width): (usize, usize), stride: usize, tiles: usize) -> Self {
         let line = LINE / size_of::<T>();
         // Up to the line of a row's last element, wherever in a line the row begins.
-        let lines = (width + line - 1).div_ceil(line);
+        let before = match stride % line {
+            0 => from.addr() / size_of::<T>() % line,
+            _ => line - 1,
+        };
+        let lines = (before + width).div_ceil(line);
         let wide = lines > 4;
         let (steps, lines) = if wide {
             (rows.div_ceil(2) * lines, lines)

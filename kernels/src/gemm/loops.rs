@@ -375,6 +375,10 @@ impl<'a, T: Float> Product<'a, T> {
                     (block_of_b.wrapping_add(col * step.kc), pitch, 0)
                 }
             };
+            let mut columns = match b_in_place {
+                Some(b) if part.first == 0 => self.columns_ahead(b, step, step.jc + col + nr, part),
+                _ => Region::NONE,
+            };
             let sums = self.sums_of(part.block, step.jc + col, width, pads.sums, last);
             let mut row = start;
             let mut work = Tile {
@@ -410,7 +414,10 @@ impl<'a, T: Float> Product<'a, T> {
                 let at = (row, step.jc + col);
                 let run = column[(height - 1) * self.kernels.nv].forms[usize::from(form)];
                 row += height;
-                work.ahead = ahead.next();
+                work.ahead = columns.next();
+                if work.ahead.count == 0 {
+                    work.ahead = ahead.next();
+                }
                 if self.c_col == 1 {
                     work.c = c;
                     // SAFETY: panels, C and the epilogue's operands hold this tile: validated shapes, and blocks cut
@@ -513,5 +520,27 @@ impl<'a, T: Float> Product<'a, T> {
                 unsafe { c.write(tile.read()) };
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Threads;
+
+    /// Few rows read where they lie are one block where C is wide, and several tasks where it is narrow and deep.
+    #[test]
+    fn narrow_deep_products_have_something_to_share() {
+        let ctx = Context::new(Isa::Portable, Threads::one()).unwrap();
+        let blocks = |n: usize, k: usize| {
+            let (a, b) = (vec![0f32; 56 * k], vec![0f32; k * n]);
+            let a = crate::MatRef::row_major(&a, 56, k).unwrap();
+            let b = crate::MatRef::row_major(&b, k, n).unwrap();
+            let mut product = Product::new(&ctx, Shape { m: 56, n, k }, a.into(), b.into());
+            (product.pack_a, product.pack_b) = (false, false);
+            product.row_blocks()
+        };
+        assert!(blocks(16, 4000) > 1);
+        assert_eq!(blocks(WIDE * Kernels::<f32>::of(Isa::Portable).nr(), 64), 1);
     }
 }

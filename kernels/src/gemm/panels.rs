@@ -2,11 +2,14 @@
 
 use super::Operand;
 use super::ahead::Region;
-use super::loops::{Product, Shared, Step};
+use super::loops::{Part, Product, Shared, Step};
 use super::operand::BytePanel;
 use super::pack::{Panel, Panels, TOGETHER};
-use crate::Float;
 use crate::pool::Pool;
+use crate::{Float, MatRef};
+
+/// Steps from which on a panel of B is worth asking for.
+const DEEP: usize = 128;
 
 impl<T: Float> Product<'_, T> {
     /// Packs row panels `first..end` of A; panel `base` begins at `to`.
@@ -103,6 +106,17 @@ impl<T: Float> Product<'_, T> {
         } else {
             Region::new(from, (end - row, step.kc * a.col_stride()), a.row_stride(), tiles)
         }
+    }
+
+    /// The panel of a B read in place that begins at column `col`, for the tiles of the panel before it to ask for: the first rows' tiles,
+    /// after which it is in L2. Its rows are too short for the prefetchers to follow where they come from memory.
+    pub(super) fn columns_ahead(&self, b: MatRef<'_, T>, step: Step, col: usize, part: Part) -> Region<T> {
+        let width = self.kernels.nr().min(self.shape.n.saturating_sub(col));
+        if width == 0 || step.kc < DEEP {
+            return Region::NONE;
+        }
+        let from = b.as_ptr().wrapping_add(step.pc * b.row_stride() + col);
+        Region::new(from, (step.kc, width), b.row_stride(), part.last - part.first)
     }
 
     /// Packs panels `first..end`, [`TOGETHER`] at a time.

@@ -157,3 +157,27 @@ fn a_packed_b_is_refused_as_a_and_on_another_isa() {
     }
     assert!(run(&portable, matrix.into(), (&packed).into()).is_ok());
 }
+
+/// A row stride of 0 repeats one row; its elements are all that is read of it.
+fn one_row_repeated<T: Float>(isa: Isa) {
+    let mut random = Random(11);
+    for (m, n, k) in [(3, 5, 20), (30, 16, 40), (70, 33, 150), (20, 200, 9)] {
+        let mut fill = |len: usize| (0..len).map(|_| T::from_f64(random.unit())).collect::<Vec<T>>();
+        let (a, row) = (fill(m * k), fill(n));
+        let all: Vec<T> = row.iter().copied().cycle().take(k * n).collect();
+        let a = MatRef::row_major(&a, m, k).unwrap();
+        let repeated = MatRef::new(&row, k, n, 0, 1).unwrap();
+        let written_out = MatRef::row_major(&all, k, n).unwrap();
+        for ctx in contexts(isa) {
+            assert!(product(&ctx, a, repeated, (m, n)) == product(&ctx, a, written_out, (m, n)));
+        }
+    }
+}
+
+#[test]
+fn a_repeated_row_gives_the_bits_of_the_matrix() {
+    for isa in isas() {
+        one_row_repeated::<f32>(isa);
+        one_row_repeated::<f64>(isa);
+    }
+}
