@@ -210,7 +210,11 @@ fn copies_go_to_every_other_card_and_come_from_it() {
         for row in &copies[6..] {
             assert_eq!((row.host.as_str(), row.clock.as_str()), (host, "events"));
             // 8 copies and the last event, a microsecond each; a byte counts once.
-            assert!(row.samples_ns.iter().all(|&ns| (ns - 9e3).abs() < 1.0), "{:?}", row.samples_ns);
+            assert!(
+                row.samples_ns.iter().all(|&ns| (ns - 9e3).abs() < 1.0),
+                "{:?}",
+                row.samples_ns
+            );
             assert!((row.gbps * 9e3 / (8.0 * row.bytes as f64) - 1.0).abs() < 1e-3);
         }
         assert!(text(&output.stdout).contains("from cuda:2"));
