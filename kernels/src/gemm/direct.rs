@@ -5,7 +5,6 @@
 
 use std::mem::MaybeUninit;
 
-use super::ahead::Region;
 use super::loops::{Part, Product, Scratchpads, Shared, Step};
 use super::plan::{Blocking, Shape};
 use crate::Float;
@@ -100,7 +99,7 @@ impl<T: Float> Product<'_, T> {
                 col: 0,
                 end: n,
             };
-            self.part(step, part, std::ptr::null(), pads, tile, Region::NONE);
+            self.part(step, part, std::ptr::null(), pads, tile);
         }
         self.add_sums(sums, self.row_blocks());
     }

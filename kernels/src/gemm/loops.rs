@@ -37,8 +37,6 @@ pub struct Product<'a, T: 'static> {
     pub(crate) shape: Shape,
     /// Row panels of C.
     pub(crate) rows: RowPanels,
-    /// Bytes of the second-level cache.
-    pub(super) l2: usize,
     /// Threads worth waking, at most the pool's.
     pub(crate) threads: usize,
     /// Blocking was injected: everything is packed, so that tests reach every edge of it.
@@ -161,7 +159,6 @@ impl<'a, T: Float> Product<'a, T> {
             }),
             shape,
             rows,
-            l2: ctx.caches().l2,
             threads,
             forced,
             pack_a: forced || a.matrix().is_none_or(|a| ctx.caches().packs_a(a, shape.n, &kernels)),
@@ -269,7 +266,7 @@ impl<'a, T: Float> Product<'a, T> {
     }
 
     /// Block `i` of the row panels, over the columns from `col` to `end`.
-    pub(super) fn block(&self, i: usize, col: usize, end: usize) -> Part {
+    fn block(&self, i: usize, col: usize, end: usize) -> Part {
         let first = i * self.in_block();
         Part {
             block: i,
@@ -291,7 +288,7 @@ impl<'a, T: Float> Product<'a, T> {
             let end = ((run + 1) * panels / runs * nr).min(step.nc);
             let part = self.block(block, run * panels / runs * nr, end);
             let packed = pads.a.from(self.rows.start(part.first) * step.kc);
-            self.part(step, part, packed, pads, self.tile_of(pads.tiles, worker), Region::NONE);
+            self.part(step, part, packed, pads, self.tile_of(pads.tiles, worker));
         });
     }
 
@@ -307,8 +304,7 @@ impl<'a, T: Float> Product<'a, T> {
             if self.pack_a && (step.jc == 0 || !self.keeps_a()) {
                 self.pack_rows(step, (part.first, part.last), part.first, own);
             }
-            let ahead = self.ahead(step, block, pads.a);
-            self.part(step, part, own, pads, self.tile_of(pads.tiles, worker), ahead);
+            self.part(step, part, own, pads, self.tile_of(pads.tiles, worker));
         });
     }
 
@@ -329,15 +325,7 @@ impl<'a, T: Float> Product<'a, T> {
     }
 
     /// The two inner loops.
-    pub(super) fn part(
-        &self,
-        step: Step,
-        part: Part,
-        a: *const T,
-        pads: Scratchpads<T>,
-        tile: *mut T,
-        mut ahead: Region<T>,
-    ) {
+    pub(super) fn part(&self, step: Step, part: Part, a: *const T, pads: Scratchpads<T>, tile: *mut T) {
         let nr = self.kernels.nr();
         let first = step.pc == 0;
         let last = step.pc + step.kc >= self.shape.k;
@@ -415,9 +403,6 @@ impl<'a, T: Float> Product<'a, T> {
                 let run = column[(height - 1) * self.kernels.nv].forms[usize::from(form)];
                 row += height;
                 work.ahead = columns.next();
-                if work.ahead.count == 0 {
-                    work.ahead = ahead.next();
-                }
                 if self.c_col == 1 {
                     work.c = c;
                     // SAFETY: panels, C and the epilogue's operands hold this tile: validated shapes, and blocks cut

@@ -68,14 +68,12 @@ pub(crate) struct Tile<T> {
     pub ahead: Ahead<T>,
 }
 
-/// Lines that are brought into the caches while a tile is computed, two a turn of its hot loop: some of what the tiles after it read, or of
-/// what is packed for them.
+/// Lines that are brought into the caches while a tile is computed, two neighbours a turn of its hot loop: some of what the tiles after it
+/// read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ahead<T> {
     /// The first.
     pub at: *const T,
-    /// Elements from it to its twin.
-    pub other: usize,
     /// Elements from there to the next two.
     pub step: usize,
     /// How often, at most.
@@ -86,11 +84,13 @@ impl<T> Ahead<T> {
     /// Nothing.
     pub(crate) const NONE: Self = Self {
         at: std::ptr::null(),
-        other: 0,
         step: 0,
         count: 0,
     };
 }
+
+/// Bytes of a line.
+pub(super) const LINE: usize = 64;
 
 /// The part of an epilogue that works in registers, for one tile.
 #[derive(Debug, Clone, Copy)]
@@ -167,12 +167,12 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
     let mut line = tile.ahead.at;
     for _ in 0..asked {
         s.prefetch(line);
-        s.prefetch(line.wrapping_add(tile.ahead.other));
+        s.prefetch(line.wrapping_add(LINE / size_of::<T>()));
         line = line.wrapping_add(tile.ahead.step);
         // SAFETY: as above.
         unsafe { turn::<T, S, MR, NV, FORM>(s, &mut at, &mut acc) };
     }
-    for _ in with_prefetch + asked..turns {
+    for _ in 0..turns - with_prefetch - asked {
         // SAFETY: as above.
         unsafe { turn::<T, S, MR, NV, FORM>(s, &mut at, &mut acc) };
     }

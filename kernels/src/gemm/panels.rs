@@ -86,28 +86,6 @@ impl<T: Float> Product<'_, T> {
         }
     }
 
-    /// What the tiles of a block of rows ask for: the rows of A that are probably this thread's next, or their panels where those are kept
-    /// in `packed`. Nothing where all of A stays in half of L2.
-    pub(super) fn ahead(&self, step: Step, block: usize, packed: Shared<T>) -> Region<T> {
-        let next = block + self.threads;
-        if next >= self.row_blocks() || self.shape.m * step.kc * size_of::<T>() <= self.l2 / 2 {
-            return Region::NONE;
-        }
-        let part = self.block(next, 0, step.nc);
-        let tiles = (part.last - part.first) * step.nc.div_ceil(self.kernels.nr());
-        let (row, end) = (self.rows.start(part.first), self.rows.start(part.last));
-        if self.pack_a && self.keeps_a() && step.jc > 0 {
-            return Region::new(packed.from(row * step.kc), (end - row, step.kc), step.kc, tiles);
-        }
-        let Some(a) = self.a.matrix() else { return Region::NONE };
-        let from = a.as_ptr().wrapping_add(row * a.row_stride() + step.pc * a.col_stride());
-        if a.row_stride() == 1 {
-            Region::new(from, (step.kc, end - row), a.col_stride(), tiles)
-        } else {
-            Region::new(from, (end - row, step.kc * a.col_stride()), a.row_stride(), tiles)
-        }
-    }
-
     /// The panel of a B read in place that begins at column `col`, for the tiles of the panel before it to ask for: the first rows' tiles,
     /// after which it is in L2. Its rows are too short for the prefetchers to follow where they come from memory.
     pub(super) fn columns_ahead(&self, b: MatRef<'_, T>, step: Step, col: usize, part: Part) -> Region<T> {
