@@ -15,6 +15,7 @@ mod pack;
 mod packed_b;
 mod panels;
 mod plan;
+mod scatter;
 mod table;
 
 pub use epilogue::Epilogue;
