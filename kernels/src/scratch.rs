@@ -2,14 +2,20 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 
-/// Alignment of every buffer: a page, so that panels start on a cache line and never share a page with the heap.
-const ALIGN: usize = 4096;
+/// Alignment of a buffer: a page, so that panels start on a cache line and never share a page with the heap.
+const PAGE: usize = 4096;
+
+/// A huge page. Larger buffers start on one, and where the system grants it a block of packed panels takes one entry of the TLB, not hundreds.
+const HUGE_PAGE: usize = 2 << 20;
+
+/// Bytes from which a buffer is rounded up to huge pages.
+const HUGE_FROM: usize = 128 << 10;
 
 /// Uninitialised bytes at a page boundary.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     data: *mut u8,
-    bytes: usize,
+    layout: Layout,
 }
 
 // SAFETY: a Buffer owns its memory; it is used under the context's lock.
@@ -19,7 +25,7 @@ impl Default for Buffer {
     fn default() -> Self {
         Self {
             data: std::ptr::null_mut(),
-            bytes: 0,
+            layout: Layout::new::<()>(),
         }
     }
 }
@@ -28,8 +34,8 @@ impl Buffer {
     /// Room for `len` elements, contents undefined. Pointers from earlier calls die when it grows.
     pub(crate) fn room<T>(&mut self, len: usize) -> *mut T {
         let bytes = len * size_of::<T>();
-        if bytes > self.bytes || self.data.is_null() {
-            self.grow(bytes.max(ALIGN));
+        if bytes > self.layout.size() || self.data.is_null() {
+            self.grow(bytes.max(PAGE));
         }
         self.data.cast()
     }
@@ -41,8 +47,8 @@ impl Buffer {
 
     fn grow(&mut self, bytes: usize) {
         self.free();
-        let bytes = bytes.next_multiple_of(ALIGN);
-        let Ok(layout) = Layout::from_size_align(bytes, ALIGN) else {
+        let align = if bytes < HUGE_FROM { PAGE } else { HUGE_PAGE };
+        let Ok(layout) = Layout::from_size_align(bytes.next_multiple_of(align), align) else {
             panic!("scratch of {bytes} bytes is more than an address space holds")
         };
         // SAFETY: the layout's size is not zero.
@@ -50,14 +56,19 @@ impl Buffer {
         if data.is_null() {
             handle_alloc_error(layout);
         }
-        (self.data, self.bytes) = (data, bytes);
+        #[cfg(target_os = "linux")]
+        if align == HUGE_PAGE {
+            // SAFETY: whole pages of this buffer's own. Where it is refused, pages stay small.
+            unsafe { libc::madvise(data.cast(), layout.size(), libc::MADV_HUGEPAGE) };
+        }
+        (self.data, self.layout) = (data, layout);
     }
 
     fn free(&mut self) {
         if !self.data.is_null() {
-            // SAFETY: allocated in `grow` with this very size and alignment.
-            unsafe { dealloc(self.data, Layout::from_size_align_unchecked(self.bytes, ALIGN)) };
-            (self.data, self.bytes) = (std::ptr::null_mut(), 0);
+            // SAFETY: allocated in `grow` with this very layout.
+            unsafe { dealloc(self.data, self.layout) };
+            (self.data, self.layout) = (std::ptr::null_mut(), Layout::new::<()>());
         }
     }
 }
