@@ -28,6 +28,9 @@ impl<T: Float> Product<'_, T> {
         let Shape { m, n, k } = self.shape;
         let Blocking { kc, nc, .. } = self.blocking;
         let alone = self.threads == 1 && !self.forced && m > 0 && n > 0;
+        if alone && self.thin().is_some() {
+            return true;
+        }
         if !alone || self.pack_a && !self.is_dots() {
             return false;
         }
@@ -50,6 +53,9 @@ impl<T: Float> Product<'_, T> {
     /// Runs what [`Product::is_direct`], with room on the stack.
     pub(crate) fn run_directly(&self) {
         let Shape { m, n, .. } = self.shape;
+        if let Some(operands) = self.thin() {
+            return self.run_thin(operands);
+        }
         if let (true, Some(columns)) = (self.is_dots(), self.columns_in_place()) {
             return self.dots((0, m), columns, std::ptr::null_mut());
         }
@@ -74,7 +80,7 @@ impl<T: Float> Product<'_, T> {
         }
     }
 
-    /// All rows at once where A stays in L1 while the columns of C are walked, else, or where columns are summed, block after block.
+    /// As many rows at once as stay in L1 while the columns of C are walked; where columns are summed, block after block.
     fn parts_directly(&self, step: Step, b: Shared<T>) {
         let mut tile = [const { MaybeUninit::<T>::uninit() }; LARGEST_TILE];
         let tile = tile.as_mut_ptr().cast::<T>();
@@ -89,8 +95,14 @@ impl<T: Float> Product<'_, T> {
         };
         let Shape { m, n, k } = self.shape;
         // Sums are added block by block whoever computes them, so that they have the same bits.
-        let at_once = self.epilogue.column_sum.is_none() && m * k * size_of::<T>() <= RESIDENT;
-        let panels = if at_once { self.rows.count } else { self.in_block() };
+        let row = k.max(1) * size_of::<T>();
+        let panels = if self.epilogue.column_sum.is_some() {
+            self.in_block()
+        } else if m * row <= RESIDENT {
+            self.rows.count
+        } else {
+            self.in_block().max(RESIDENT / (self.kernels.mr * row))
+        };
         for (block, first) in (0..self.rows.count).step_by(panels).enumerate() {
             let part = Part {
                 block,

@@ -188,10 +188,15 @@ impl<T: Float> Dots<'_, T> {
             }
         }
         let sums = s.sums(acc);
-        if N == 1 && used == R && product.c_row == 1 && product.beta == T::ZERO && product.epilogue.bias.is_none() {
+        if N == 1 && used == R && product.c_row == 1 && product.beta == T::ZERO {
             let mut scaled = sums;
             for r in 0..8 {
                 scaled[r] = product.alpha.times(sums[r]);
+            }
+            if let Some(bias) = product.epilogue.bias {
+                for r in 0..8 {
+                    scaled[r] = scaled[r].plus(bias[j]);
+                }
             }
             // SAFETY: elements i.. of C's one column, neighbours, which this task alone writes.
             unsafe { product.c.wrapping_add(i).cast::<[T; 8]>().write_unaligned(scaled) };

@@ -442,7 +442,7 @@ impl<'a, T: Float> Product<'a, T> {
 
     /// What the micro-kernel does of the epilogue for the tiles from column `col` on: all of it, or the bias of a long one. `saved` is
     /// that of row 0.
-    fn finish(&self, col: usize) -> Finish<T> {
+    pub(super) fn finish(&self, col: usize) -> Finish<T> {
         let epilogue = &self.epilogue;
         let bias = epilogue
             .bias

@@ -116,7 +116,7 @@ impl<T> Finish<T> {
 
     /// Whether relu's derivative is all it does.
     #[inline(always)]
-    fn is_relus_derivative(&self) -> bool {
+    pub(crate) fn is_relus_derivative(&self) -> bool {
         self.bias.is_null() && !self.relu && !self.saved.is_null()
     }
 

@@ -17,6 +17,7 @@ mod panels;
 mod plan;
 mod scatter;
 mod table;
+mod thin;
 
 pub use epilogue::Epilogue;
 pub use operand::{Bytes, Operand};

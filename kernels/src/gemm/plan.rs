@@ -101,11 +101,12 @@ impl Blocking {
     pub(crate) fn new<T: Float>(shape: Shape, kernels: &Kernels<T>, caches: Caches) -> Self {
         let elements = caches.l2 / 2 / size_of::<T>();
         if shape.k <= 128 && shape.n * 128 <= elements {
-            // One block. Small products are many, and a square root is half of what one of 16 x 1 x 64 takes.
+            // One block.
             return Self {
                 mc: 2 * kernels.mr,
                 kc: shape.k.max(1),
-                nc: shape.n.next_multiple_of(kernels.nr()),
+                // NR is a power of two: no division.
+                nc: (shape.n + kernels.nr() - 1) & !(kernels.nr() - 1),
             };
         }
         let (kc, most) = if caches.reads_in_place {

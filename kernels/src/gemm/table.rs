@@ -179,7 +179,8 @@ impl<T: Float> Kernels<T> {
 
     /// Kernels of the fewest vectors that cover `nr` columns: that of MR rows stands at `(MR - 1) * nv`.
     pub(crate) fn column(&self, nr: usize) -> &'static [MicroKernel<T>] {
-        &self.all[nr.div_ceil(self.lanes) - 1..]
+        // Lanes are a power of two: a shift and not a division, which a tile of few steps would feel.
+        &self.all[(nr - 1) >> self.lanes.trailing_zeros()..]
     }
 
     /// The largest tile's.

@@ -140,7 +140,13 @@ fn a_large_f64_product_agrees_with_its_random_projection() {
 #[test]
 fn threads_do_not_change_a_bit() {
     for isa in isas() {
-        for (m, n, k) in [(300, 200, 400), (32, 512, 784), (700, 10, 256), (97, 1031, 513)] {
+        let shapes = [(300, 200, 400), (32, 512, 784), (700, 10, 256), (97, 1031, 513)];
+        // Outer products, and one row deeper than a block: one thread alone does them without tiles.
+        let thin = [(1500, 900, 1), (1, 517, 2500)];
+        let plain = thin.map(|shape| (shape, 0.0, false));
+        let finished = shapes.into_iter().chain(thin).map(|shape| (shape, 1.0, true));
+        let outer = [((1500, 900, 1), 0.0, true)];
+        for ((m, n, k), beta, finished) in finished.chain(plain).chain(outer) {
             let mut random = Random(6);
             let a: Vec<f32> = (0..m * k).map(|_| random.unit() as f32).collect();
             let b: Vec<f32> = (0..k * n).map(|_| random.unit() as f32).collect();
@@ -152,9 +158,13 @@ fn threads_do_not_change_a_bit() {
                     1.0,
                     MatRef::row_major(&a, m, k).unwrap(),
                     MatRef::row_major(&b, k, n).unwrap(),
-                    1.0,
+                    beta,
                     MatMut::row_major(&mut c, m, n).unwrap(),
-                    Epilogue::none().bias(&bias).activation(Activation::Relu),
+                    if finished {
+                        Epilogue::none().bias(&bias).activation(Activation::Relu)
+                    } else {
+                        Epilogue::none()
+                    },
                 )
                 .unwrap();
                 c.iter().map(|x| x.to_bits()).collect::<Vec<_>>()

@@ -76,6 +76,36 @@ fn whole_products_under_tiny_blocks_in_every_layout() {
     }
 }
 
+/// Products without a tile: of depth 1 and of one row, at every number of whole vectors and a rest, every epilogue.
+fn thin<T: Float>(isa: Isa) {
+    let (ctx, mut random) = (one_thread(isa), Random(4));
+    let lanes = T::KERNELS.iter().find(|kernel| kernel.isa == isa).unwrap().lanes;
+    let widths = [1, 2, 3, 8, 11].map(|vectors| vectors * lanes);
+    for n in widths.into_iter().flat_map(|n| [n, n + 1, n + lanes - 1]) {
+        for (m, k) in [(1, 1), (7, 1), (1, 2), (1, 33), (1, 2500)] {
+            for kind in KINDS {
+                let layouts = [
+                    [Layout::RowMajor, Layout::ColumnMajor][n % 2],
+                    Layout::RowMajor,
+                    Layout::RowMajor,
+                ];
+                for beta in [0.0, -0.5] {
+                    let case = Case::<T>::new(Shape { m, n, k }, layouts, (0.75, beta), kind, || random.unit());
+                    case.check(&ctx, &format!("{isa} {} {m}x{n}x{k} {kind:?}", T::NAME));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_one_row_and_of_depth_one() {
+    for isa in isas() {
+        thin::<f32>(isa);
+        thin::<f64>(isa);
+    }
+}
+
 /// (a) Ordinary blocking, shapes off every tile, against the oracle.
 #[test]
 fn ragged_shapes_are_within_the_bound_of_the_oracle() {
