@@ -366,13 +366,23 @@ fn transpose_4x4(_: Avx2, r: [__m256d; 4]) -> [__m256d; 4] {
 
 /// Eight sums side by side: transposed, so that additions go from vector to vector, in the order of [`sum_8_f32`].
 #[inline(always)]
-pub(super) fn sums_of_8_f32(s: Avx2, a: [__m256; 8]) -> [f32; 8] {
-    let c = transpose_8x8(s, a);
+pub(super) fn sums_of_8_f32(_: Avx2, a: [__m256; 8]) -> [f32; 8] {
     let mut sums = [0.0; 8];
     // SAFETY: the token proves the features, and the array holds eight.
     unsafe {
-        let even = _mm256_add_ps(_mm256_add_ps(c[0], c[4]), _mm256_add_ps(c[2], c[6]));
-        let odd = _mm256_add_ps(_mm256_add_ps(c[1], c[5]), _mm256_add_ps(c[3], c[7]));
+        // Halves folded, of vectors i and i + 4 in one; then fours, of two of those; then pairs.
+        let mut folded = [_mm256_setzero_ps(); 4];
+        for i in 0..4 {
+            let low = _mm256_permute2f128_ps::<0x20>(a[i], a[i + 4]);
+            folded[i] = _mm256_add_ps(low, _mm256_permute2f128_ps::<0x31>(a[i], a[i + 4]));
+        }
+        let mut fours = [_mm256_setzero_ps(); 2];
+        for i in 0..2 {
+            let (x, y) = (folded[2 * i], folded[2 * i + 1]);
+            fours[i] = _mm256_add_ps(_mm256_shuffle_ps::<0x44>(x, y), _mm256_shuffle_ps::<0xEE>(x, y));
+        }
+        let even = _mm256_shuffle_ps::<0x88>(fours[0], fours[1]);
+        let odd = _mm256_shuffle_ps::<0xDD>(fours[0], fours[1]);
         _mm256_storeu_ps(sums.as_mut_ptr(), _mm256_add_ps(even, odd));
     }
     sums
