@@ -20,6 +20,9 @@ const STEP: usize = 8;
 /// Rows of a partial sum.
 const BLOCK: usize = 256;
 
+/// Vectors of a single column that are summed side by side.
+const WAYS: usize = 4;
+
 /// What is summed: a function of a row's elements, and of the column's own values.
 pub(crate) trait Term<T: Float>: Copy + Send + Sync {
     /// The term of row `i` at columns `j..`, of which `left` are there.
@@ -27,6 +30,11 @@ pub(crate) trait Term<T: Float>: Copy + Send + Sync {
     /// # Safety
     /// Row `i` has these columns.
     unsafe fn at<S: Simd<T>>(self, s: S, i: usize, j: usize, left: usize) -> S::V;
+
+    /// Whether the terms of a single column lie side by side: from row `i` on, `left` is then the rows that are left.
+    fn runs_down(self) -> bool {
+        false
+    }
 }
 
 /// x
@@ -35,6 +43,11 @@ impl<T: Float> Term<T> for Rows<T> {
     unsafe fn at<S: Simd<T>>(self, s: S, i: usize, j: usize, left: usize) -> S::V {
         // SAFETY: the caller vouches for it.
         unsafe { s.load_up_to(self.row(i).add(j), left) }
+    }
+
+    #[inline(always)]
+    fn runs_down(self) -> bool {
+        self.cols == 1 && self.is_flat()
     }
 }
 
@@ -67,6 +80,11 @@ impl<T: Float> Term<T> for Times<T> {
         // SAFETY: the caller vouches for a, and b has its shape.
         unsafe { s.mul(self.a.at(s, i, j, left), self.b.at(s, i, j, left)) }
     }
+
+    #[inline(always)]
+    fn runs_down(self) -> bool {
+        self.a.runs_down() && self.b.runs_down()
+    }
 }
 
 /// The sums of `cols` columns over rows `first..first + count`.
@@ -85,6 +103,9 @@ impl<T: Float, F: Term<T>> Kernel<T> for ColumnSum<F, T> {
     fn run<S: Simd<T>>(self, s: S) {
         // SAFETY: rows first.. have `cols` elements, and so has `sums`, which is this task's own.
         unsafe {
+            if self.term.runs_down() {
+                return self.down(s);
+            }
             if self.cols > 2 * S::LANES {
                 return self.wide(s);
             }
@@ -118,6 +139,31 @@ impl<T: Float, F: Term<T>> ColumnSum<F, T> {
                 i += 1;
             }
             s.store_up_to(self.sums.add(j), left, sum);
+        }
+    }
+
+    /// The sum of a single column whose elements are neighbours: [`WAYS`] vectors of them side by side, then across the lanes.
+    ///
+    /// # Safety
+    /// As [`ColumnSum::narrow`], and the terms run down.
+    #[inline(always)]
+    unsafe fn down<S: Simd<T>>(&self, s: S) {
+        let (mut i, end) = (self.first, self.first + self.count);
+        let mut sums = [s.splat(T::ZERO); WAYS];
+        // SAFETY: the caller's promise.
+        unsafe {
+            while i + WAYS * S::LANES <= end {
+                for w in 0..WAYS {
+                    sums[w] = s.add(sums[w], self.term.at(s, i + w * S::LANES, 0, S::LANES));
+                }
+                i += WAYS * S::LANES;
+            }
+            while i < end {
+                sums[0] = s.add(sums[0], self.term.at(s, i, 0, end - i));
+                i += S::LANES;
+            }
+            let all = s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]));
+            self.sums.write(s.sum(all));
         }
     }
 

@@ -19,7 +19,7 @@ pub(crate) use exp::{exp, exp_minus_one, exp_negative, exp_nonpositive, exp_of_p
 use exp::{exp_of_minus_product, exp_scaled, half_exp_and_one};
 pub(crate) use log::{log, log_one_plus};
 pub(crate) use normal::{erf, gelu, gelu_derivative, gelu_tanh, gelu_tanh_derivative};
-pub(crate) use tanh::{sigmoid, tanh, times_sigmoid};
+pub(crate) use tanh::{halves, sigmoid, tanh, times_sigmoid};
 
 use crate::elementwise::{self, length};
 use crate::simd::Arithmetic;

@@ -28,7 +28,7 @@ pub(crate) fn tanh<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> S::V {
 
 /// (x > 0, exp(-|x|)).
 #[inline(always)]
-fn halves<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> (S::M, S::V) {
+pub(crate) fn halves<T: Float, S: Arithmetic<T>>(s: S, x: S::V) -> (S::M, S::V) {
     let zero = s.splat(T::ZERO);
     (s.gt(x, zero), exp_negative(s, s.sub(zero, s.abs(x))))
 }

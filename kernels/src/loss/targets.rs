@@ -8,9 +8,9 @@
 //! losses_i = mean_j element(x_ij, t_ij), gradient_ij = scale / q * derivative. The logits' form overflows nowhere; at infinite logits
 //! the loss is 0 or infinite, NaN where x t is inf * 0.
 
-use crate::elementary::{exp_negative, log_one_plus, sigmoid};
+use crate::elementary::{halves, log_one_plus};
 use crate::elementwise::{Rows, Shared, length, over_rows};
-use crate::simd::{Arithmetic, Kernel, Simd};
+use crate::simd::{Arithmetic, Kernel, Pair, Simd};
 use crate::{Context, Float, MatMut, MatRef, ShapeError};
 
 /// Rows whose sums are taken together.
@@ -29,9 +29,10 @@ impl<T: Float> Loss<T> for BinaryCrossEntropy {
     #[inline(always)]
     fn at<S: Arithmetic<T>>(self, s: S, x: S::V, t: S::V) -> (S::V, S::V) {
         let zero = s.splat(T::ZERO);
-        let tail = log_one_plus(s, exp_negative(s, s.sub(zero, s.abs(x))));
-        let loss = s.add(s.sub(s.max(zero, x), s.mul(x, t)), tail);
-        (loss, s.sub(sigmoid(s, x), t))
+        let (positive, e) = halves(s, x);
+        let loss = s.add(s.sub(s.max(zero, x), s.mul(x, t)), log_one_plus(s, e));
+        let sigmoid = s.div(s.select(positive, s.splat(T::ONE), e), s.add(s.splat(T::ONE), e));
+        (loss, s.sub(sigmoid, t))
     }
 }
 
@@ -139,6 +140,27 @@ impl<T: Float, L: Loss<T>> Run<L, T> {
     unsafe fn segment<S: Simd<T>>(&self, s: S, i: usize, n: usize, each: Option<*mut T>) -> T {
         let mut sum = s.splat(T::ZERO);
         let mut j = 0;
+        while S::PAIRS && j + 2 * S::LANES <= n {
+            let second = j + S::LANES;
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (outputs, targets) = (self.outputs.row(i), self.targets.row(i));
+                let x = (s.load(outputs.add(j)), s.load(outputs.add(second)));
+                let t = (s.load(targets.add(j)), s.load(targets.add(second)));
+                let (loss, slope) = self.loss.at(Pair(s), x, t);
+                sum = s.add(sum, s.add(loss.0, loss.1));
+                if let Some(each) = each {
+                    s.store(each.add(j), loss.0);
+                    s.store(each.add(second), loss.1);
+                }
+                if let Some((gradient, scale)) = self.gradient {
+                    let (gradient, scale) = (gradient.row(i), s.splat(scale));
+                    s.store(gradient.add(j), s.mul(scale, slope.0));
+                    s.store(gradient.add(second), s.mul(scale, slope.1));
+                }
+            }
+            j += 2 * S::LANES;
+        }
         while j < n {
             let left = n - j;
             // SAFETY: the caller's promise.
