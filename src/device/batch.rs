@@ -153,17 +153,19 @@ impl<'a> Batch<'a> {
         };
         let checked = checked(program, rows.len(), from.columns)?;
         label(program, Some(from.largest_label))?;
-        match rows.iter().max() {
-            Some(&row) if row as usize >= from.rows() => Err(DeviceError::Row {
-                row: row as usize,
+        // Over numbers and not over references: eight at a time.
+        let largest = rows.iter().fold(0, |largest, &row| row.max(largest)) as usize;
+        if largest >= from.rows() {
+            return Err(DeviceError::Row {
+                row: largest,
                 rows: from.rows(),
-            }),
-            _ => Ok(Self {
-                source: Source::Rows { set, rows },
-                rows: rows.len(),
-                checked,
-            }),
+            });
         }
+        Ok(Self {
+            source: Source::Rows { set, rows },
+            rows: rows.len(),
+            checked,
+        })
     }
 
     /// `labels.len()` rows of real numbers, row-major in `values`; they are taken as they are.
