@@ -2,7 +2,7 @@
 //!
 //! # Column sums
 //! sums_j = sum_i f(x_ij), f being x, (x - mean)^2 or a product of two. Rows are taken [`STEP`] at a time, added in pairs, and the result to the running sums, which lie in
-//! registers if they are few and in L1 else: memory is read in order. Blocks of [`BLOCK`] rows have partial sums of their own, added in block order. Steps and blocks
+//! registers if they are few and in L1 else: memory is read in order. A single column without gaps is added up as vectors along it. Blocks of [`BLOCK`] rows have partial sums of their own, added in block order. Steps and blocks
 //! depend on the shape alone, so the bits do not depend on the threads. The error is at most
 //! (BLOCK / STEP + 3 + blocks) eps / 2 times the sum of |x_ij|.
 
