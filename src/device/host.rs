@@ -3,8 +3,10 @@
 use tilelab_kernels::{Adam, Dropout, Float, Labels, Momentum};
 
 mod norm;
+mod sum;
 mod tangent;
 
+use self::sum::sum_of;
 use super::arithmetic::{Arithmetic, Factor, Finish, View, ViewMut};
 use super::batch::{Checked, SetValues, Source};
 use super::slots::{Place, Slots, vector_bytes};
@@ -153,19 +155,6 @@ impl<T: Float, A: Arithmetic<T>> Session for Host<'_, T, A> {
     fn metrics(&mut self) -> Result<Metrics, DeviceError> {
         Ok(Metrics(self.slots.take_metrics()))
     }
-}
-
-/// The sum of f(x), eight sums side by side: one alone would wait for each addition before the next.
-fn sum_of<T: Float>(x: &[T], f: impl Fn(f64) -> f64) -> f64 {
-    let mut sums = [0.0; 8];
-    let (eights, rest) = x.as_chunks::<8>();
-    for eight in eights {
-        for (sum, x) in sums.iter_mut().zip(eight) {
-            *sum += f(x.to_f64());
-        }
-    }
-    let rest: f64 = rest.iter().map(|x| f(x.to_f64())).sum();
-    sums.iter().sum::<f64>() + rest
 }
 
 /// The slots as one program names them, in a batch of `rows` rows.

@@ -364,7 +364,7 @@ fn transpose_4x4(_: Avx2, r: [__m256d; 4]) -> [__m256d; 4] {
     }
 }
 
-/// Eight sums side by side: transposed, so that additions go from vector to vector, in the order of [`sum_8_f32`].
+/// Eight sums side by side, folded into each other's free lanes, in the order of [`sum_8_f32`].
 #[inline(always)]
 pub(super) fn sums_of_8_f32(_: Avx2, a: [__m256; 8]) -> [f32; 8] {
     let mut sums = [0.0; 8];
