@@ -63,24 +63,25 @@ pub fn kernel(id: &str) -> Option<&'static Kernel> {
 /// What a card has that a choice of kernel depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Card {
-    /// 10 * major + minor.
-    pub capability: u32,
     /// Multiprocessors.
     pub multiprocessors: u32,
 }
 
 impl Card {
-    /// The f32 kernel for an m x n product: large tiles where they give every multiprocessor one, else small ones.
-    pub fn kernel_for(self, m: u32, n: u32) -> &'static Kernel {
-        let [large, small] = if self.capability >= 80 {
-            ["sgemm_warps_async", "sgemm_async"]
-        } else {
-            ["sgemm_warps", "sgemm_double"]
+    /// The f32 kernel for an m x n product: large tiles where they give every multiprocessor one, small ones where a quarter of the
+    /// multiprocessors gets one, else 16 x 16, without shared memory unless B lies transposed. An H100 measured so (docs/cuda.md);
+    /// the kernels that copy asynchronously were ahead nowhere.
+    pub fn kernel_for(self, m: u32, n: u32, b_transposed: bool) -> &'static Kernel {
+        let occupied = |id, share: u32| {
+            let kernel = kernel(id)?;
+            let blocks = geometry::tiles((m, n), kernel.tile).unwrap_or(u32::MAX);
+            (blocks >= self.multiprocessors.div_ceil(share)).then_some(kernel)
         };
-        let fills =
-            |kernel: &&Kernel| geometry::tiles((m, n), kernel.tile).is_none_or(|blocks| blocks >= self.multiprocessors);
-        let find = |id| KERNELS.iter().find(|kernel| kernel.id == id);
-        find(large).filter(fills).or(find(small)).unwrap_or(&KERNELS[0])
+        let least = if b_transposed { "sgemm_tiles" } else { "sgemm_naive" };
+        occupied("sgemm_warps", 1)
+            .or_else(|| occupied("sgemm_double", 4))
+            .or_else(|| kernel(least))
+            .unwrap_or(&KERNELS[0])
     }
 }
 
@@ -313,17 +314,15 @@ mod tests {
 
     #[test]
     fn small_products_get_small_tiles() {
-        let ampere = Card {
-            capability: 86,
-            multiprocessors: 28,
-        };
-        assert_eq!(ampere.kernel_for(4096, 4096).id, "sgemm_warps_async");
-        assert_eq!(ampere.kernel_for(128, 256).id, "sgemm_async");
-        let turing = Card {
-            capability: 75,
-            multiprocessors: 28,
-        };
-        assert_eq!(turing.kernel_for(4096, 4096).id, "sgemm_warps");
-        assert_eq!(turing.kernel_for(128, 10).id, "sgemm_double");
+        let card = Card { multiprocessors: 132 };
+        for ((m, n, b_transposed), id) in [
+            ((4096, 4096, false), "sgemm_warps"),
+            ((1024, 1024, false), "sgemm_double"),
+            ((784, 256, false), "sgemm_double"),
+            ((256, 256, false), "sgemm_naive"),
+            ((256, 256, true), "sgemm_tiles"),
+        ] {
+            assert_eq!(card.kernel_for(m, n, b_transposed).id, id, "{m} x {n}");
+        }
     }
 }

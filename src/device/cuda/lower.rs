@@ -281,7 +281,7 @@ impl<'l, 'a> Lowering<'l, 'a> {
         let (rows, cols) = self.shape(product.c);
         let count = |size| u32::try_from(size).unwrap_or(u32::MAX);
         gemm::gemm(
-            self.card.kernel_for(count(rows), count(cols)),
+            self.card.kernel_for(count(rows), count(cols), product.b.transposed),
             self.scalar(product.alpha),
             factor(product.a),
             factor(product.b),

@@ -150,7 +150,12 @@ impl Session for Cuda<'_> {
     }
 
     fn kernel(&self) -> String {
-        self.gpu.facts().card().kernel_for(1 << 20, 1 << 20).id.to_owned()
+        self.gpu
+            .facts()
+            .card()
+            .kernel_for(1 << 20, 1 << 20, false)
+            .id
+            .to_owned()
     }
 
     fn threads(&self) -> usize {

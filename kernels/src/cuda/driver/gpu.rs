@@ -38,7 +38,6 @@ impl GpuFacts {
     /// What choices of kernels depend on.
     pub fn card(&self) -> Card {
         Card {
-            capability: self.capability,
             multiprocessors: self.multiprocessors,
         }
     }
