@@ -162,7 +162,9 @@ impl<'a, T: Float> Product<'a, T> {
             threads,
             forced,
             pack_a: forced || a.matrix().is_none_or(|a| ctx.caches().packs_a(a, shape.n, &kernels)),
-            pack_b: forced || b.matrix().is_none_or(|b| ctx.caches().packs_b(b, shape.m, &kernels)),
+            pack_b: forced
+                || b.matrix()
+                    .is_none_or(|b| ctx.caches().packs_b(b, (shape.m, blocking.kc), &kernels)),
             alpha: T::ONE,
             beta: T::ZERO,
             a,

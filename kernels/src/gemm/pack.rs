@@ -39,8 +39,8 @@ pub(crate) struct Panel<T> {
 pub(crate) struct Panels<'a, T>(pub &'a [Panel<T>]);
 
 /// Steps that are asked for in advance: rows are too short for the hardware to get far ahead in them. A fifth less time
-/// from L3 than without.
-const AHEAD: usize = 2;
+/// from L3 with 2 than without; 4 made all of 128 x 8192 x 784 5 percent faster than 2 on Zen 5, 8 lost where rows are a page apart.
+const AHEAD: usize = 4;
 
 /// Panels packed together, at most.
 pub(crate) const TOGETHER: usize = 16;
