@@ -134,6 +134,24 @@ pub(crate) const UNIT: u8 = 1;
 /// Steps of A are neighbours.
 pub(crate) const STRIDED: u8 = 2;
 
+/// The body once for each row of a tile, written out where the hot loop is. A loop that the compiler leaves a loop has an index that is no
+/// constant, and all sums then go through memory at the beginning and end of every loop of the kernel: a hundred cycles a tile.
+macro_rules! for_rows {
+    ($i:ident in $mr:ident $body:block) => {
+        for_rows!($i $mr $body 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+    };
+    ($i:ident $mr:ident $body:block $($row:literal)*) => {
+        if S::UNROLL == 1 {
+            for $i in 0..$mr $body
+        } else {
+            $(if $row < $mr {
+                let $i = $row;
+                $body
+            })*
+        }
+    };
+}
+
 /// Computes one tile. `FORM` is one of [`PACKED`], [`UNIT`], [`STRIDED`].
 ///
 /// # Safety
@@ -194,7 +212,7 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
     unsafe {
         if tile.beta == T::ZERO && tile.finish.saved.is_null() {
             let (floor, bias) = floor_and_bias::<T, S, NV>(s, &tile.finish, last);
-            for i in 0..MR {
+            for_rows!(i in MR {
                 let mut row = acc[i];
                 for j in 0..NV {
                     // max(floor, x) and not max(x, floor): NaN must come through.
@@ -202,10 +220,10 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
                 }
                 let whole = whole || flat && (MR - i) * tile.nr >= NV * S::LANES;
                 store_row::<T, S, NV>(s, tile.c.add(i * tile.c_row), (!whole).then_some(last), row);
-            }
+            });
         } else if tile.beta == T::ZERO && tile.finish.is_relus_derivative() {
             let zero = s.splat(T::ZERO);
-            for i in 0..MR {
+            for_rows!(i in MR {
                 let saved = load_row::<T, S, NV>(s, tile.finish.saved.add(i * tile.finish.saved_row), last);
                 let mut row = acc[i];
                 for j in 0..NV {
@@ -213,23 +231,23 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
                 }
                 let whole = whole || flat && (MR - i) * tile.nr >= NV * S::LANES;
                 store_row::<T, S, NV>(s, tile.c.add(i * tile.c_row), (!whole).then_some(last), row);
-            }
+            });
         } else if tile.finish.is_none() {
             let beta = s.splat(tile.beta);
-            for i in 0..MR {
+            for_rows!(i in MR {
                 let c = tile.c.add(i * tile.c_row);
                 let mut row = load_row::<T, S, NV>(s, c, last);
                 for j in 0..NV {
                     row[j] = s.mul_add(alpha, acc[i][j], s.mul(beta, row[j]));
                 }
                 store_row::<T, S, NV>(s, c, (!whole).then_some(last), row);
-            }
+            });
         } else {
-            for i in 0..MR {
+            for_rows!(i in MR {
                 for j in 0..NV {
                     s.store(tile.spill.add((i * NV + j) * S::LANES), acc[i][j]);
                 }
-            }
+            });
             finish_tile::<T, S, NV>(s, tile, MR);
         }
     }

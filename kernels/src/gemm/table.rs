@@ -82,6 +82,22 @@ unsafe fn portable<T: Float, const MR: usize, const NV: usize, const FORM: u8>(t
 where
     Portable: Simd<T>,
 {
+    // SAFETY: the caller's promises. Packed panels are neighbouring rows of A at a stride like any other: one kernel less to compile.
+    unsafe {
+        match FORM {
+            STRIDED => portable_form::<T, MR, NV, STRIDED>(tile),
+            _ => portable_form::<T, MR, NV, UNIT>(tile),
+        }
+    }
+}
+
+/// # Safety
+/// What [`microkernel`] asks.
+#[inline(never)]
+unsafe fn portable_form<T: Float, const MR: usize, const NV: usize, const FORM: u8>(tile: &Tile<T>)
+where
+    Portable: Simd<T>,
+{
     // SAFETY: the caller's promises.
     unsafe { microkernel::<T, Portable, MR, NV, FORM>(Portable, tile) }
 }
