@@ -6,8 +6,10 @@
 use std::mem::MaybeUninit;
 
 use super::loops::{Part, Product, Scratchpads, Shared, Step};
+use super::microkernel::{Ahead, STRIDED, Tile, UNIT};
+use super::panels::DEEP;
 use super::plan::{Blocking, Shape};
-use crate::Float;
+use crate::{Float, MatRef};
 
 /// Elements of a packed B that fit on the stack of a direct product.
 const ON_STACK: usize = 2048;
@@ -59,6 +61,9 @@ impl<T: Float> Product<'_, T> {
         if let (true, Some(columns)) = (self.is_dots(), self.columns_in_place()) {
             return self.dots((0, m), columns, std::ptr::null_mut());
         }
+        if let Some((a, b)) = self.plain() {
+            return self.tiles_in_place(a, b);
+        }
         let step = self.only_step();
         if self.packed_now() > 0 {
             let mut block = [const { MaybeUninit::<T>::uninit() }; ON_STACK];
@@ -77,6 +82,54 @@ impl<T: Float> Product<'_, T> {
             nc: n,
             pc: 0,
             kc: k,
+        }
+    }
+
+    /// The operands of a product whose tiles follow from their place alone: both read where they lie, A small enough to stay in L1, no long
+    /// epilogue, nothing to ask for ahead.
+    fn plain(&self) -> Option<(MatRef<'_, T>, MatRef<'_, T>)> {
+        let Shape { m, k, .. } = self.shape;
+        let simple = !self.pack_a && !self.pack_b && self.c_col == 1 && k < DEEP && m * k * size_of::<T>() <= RESIDENT;
+        if !simple || self.epilogue.is_long() || self.epilogue.column_sum.is_some() {
+            return None;
+        }
+        self.a.matrix().zip(self.b.matrix())
+    }
+
+    /// What [`Product::part`] does, with all that small products don't need left out: a tenth of 16 x 64 x 20.
+    fn tiles_in_place(&self, a: MatRef<'_, T>, b: MatRef<'_, T>) {
+        let mut tile = [const { MaybeUninit::<T>::uninit() }; LARGEST_TILE];
+        let form = usize::from(if a.row_stride() == 1 { UNIT } else { STRIDED });
+        let (n, nr) = (self.shape.n, self.kernels.nr());
+        let step = self.only_step();
+        for col in (0..n).step_by(nr) {
+            let width = nr.min(n - col);
+            let column = self.kernels.column(width);
+            let mut work = Tile {
+                kc: step.kc,
+                a: a.as_ptr(),
+                a_row: a.row_stride(),
+                a_col: a.col_stride(),
+                b: b.as_ptr().wrapping_add(col),
+                b_row: b.row_stride(),
+                edge: self.edge(step, b.row_stride(), width),
+                c: self.c.wrapping_add(col),
+                c_row: self.c_row,
+                nr: width,
+                alpha: self.alpha,
+                beta: self.beta,
+                spill: tile.as_mut_ptr().cast(),
+                finish: self.finish(col),
+                ahead: Ahead::NONE,
+            };
+            for i in 0..self.rows.count {
+                let height = self.rows.height(i);
+                // SAFETY: operands and C hold this tile, validated shapes. The context has checked the ISA.
+                unsafe { column[(height - 1) * self.kernels.nv].forms[form](&work) };
+                work.a = work.a.wrapping_add(height * work.a_row);
+                work.c = work.c.wrapping_add(height * work.c_row);
+                work.finish.saved = work.finish.saved.wrapping_add(height * work.finish.saved_row);
+            }
         }
     }
 

@@ -13,6 +13,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::loops::{Product, Shared};
+use super::microkernel::opaque;
 use super::pack::{Panel, Panels};
 use super::plan::Shape;
 use crate::context::Working;
@@ -119,14 +120,10 @@ impl<T: Float> Kernel<T> for Dots<'_, T> {
         for i in (first..end).step_by(ROWS) {
             // SAFETY: rows i.. of A, columns of B, elements of C that this task alone writes: validated shapes.
             unsafe {
-                for j in (0..n - n % 2).step_by(2) {
-                    self.tile::<S, 4, 2>(s, i, j);
-                    if i + 4 < end {
-                        self.tile::<S, 4, 2>(s, i + 4, j);
-                    }
-                }
-                if n % 2 == 1 {
-                    self.tile::<S, ROWS, 1>(s, i, n - 1);
+                if i + ROWS <= end {
+                    self.rows::<S, true>(s, i, n);
+                } else {
+                    self.rows::<S, false>(s, i, n);
                 }
             }
         }
@@ -141,17 +138,44 @@ impl<T: Float> Kernel<T> for Dots<'_, T> {
 }
 
 impl<T: Float> Dots<'_, T> {
+    /// Rows `i..i + ROWS` times all columns; fewer rows where they are not `ALL` ours.
+    #[inline(always)]
+    unsafe fn rows<S: Simd<T>, const ALL: bool>(&self, s: S, i: usize, n: usize) {
+        // SAFETY: the caller's promises.
+        unsafe {
+            for j in (0..n - n % 2).step_by(2) {
+                self.tile::<S, 4, 2, ALL>(s, i, j);
+                if ALL || i + 4 < self.rows.1 {
+                    self.tile::<S, 4, 2, ALL>(s, i + 4, j);
+                }
+            }
+            if n % 2 == 1 {
+                self.tile::<S, ROWS, 1, ALL>(s, i, n - 1);
+            }
+        }
+    }
+
     /// Rows `i..i + R` of A, as far as they are ours, times columns `j..j + N` of B: R * N = 8. Rows beyond are read as
     /// the last one again.
     #[inline(always)]
-    unsafe fn tile<S: Simd<T>, const R: usize, const N: usize>(&self, s: S, i: usize, j: usize) {
+    unsafe fn tile<S: Simd<T>, const R: usize, const N: usize, const ALL: bool>(&self, s: S, i: usize, j: usize) {
         const { assert!(R * N == 8) };
         let (product, k) = (self.product, self.product.shape.k);
-        let used = R.min(self.rows.1 - i);
-        let mut rows = [self.a.as_ptr(); R];
-        for r in 0..R {
-            rows[r] = rows[r].wrapping_add((i + r.min(used - 1)) * self.a.row_stride());
+        let used = if ALL { R } else { R.min(self.rows.1 - i) };
+        let stride = self.a.row_stride();
+        let first = self.a.as_ptr().wrapping_add(i * stride);
+        let mut rows = [first; R];
+        for r in 1..R {
+            rows[r] = if r < used {
+                rows[r - 1].wrapping_add(stride)
+            } else {
+                rows[r - 1]
+            };
         }
+        // As in the micro-kernel: two pointers that walk, from which an address reaches four rows each.
+        let mut fours = [opaque(first), opaque(first.wrapping_add(4 * stride))];
+        let triple = opaque(std::ptr::without_provenance::<u8>(3 * stride)).addr();
+        let reach = [0, stride, 2 * stride, triple];
         let mut columns = [self.columns.0; N];
         for c in 0..N {
             columns[c] = columns[c].wrapping_add((j + c) * self.columns.1);
@@ -167,12 +191,18 @@ impl<T: Float> Dots<'_, T> {
                     x[c] = s.load(columns[c].add(p));
                 }
                 for r in 0..R {
-                    let y = s.load(rows[r].add(p));
+                    let row = if ALL {
+                        fours[r / 4].wrapping_add(reach[r % 4])
+                    } else {
+                        rows[r].add(p)
+                    };
+                    let y = s.load(row);
                     for c in 0..N {
                         acc[r * N + c] = s.mul_add(y, x[c], acc[r * N + c]);
                     }
                 }
                 p += S::LANES;
+                fours = fours.map(|row| opaque(row.wrapping_add(S::LANES)));
             }
             if p < k {
                 let rest = s.first(k - p);

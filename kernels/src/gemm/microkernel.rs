@@ -255,7 +255,7 @@ pub(crate) unsafe fn microkernel<T: Float, S: Simd<T>, const MR: usize, const NV
 
 /// The same pointer, of which the compiler knows nothing any more. Costs no instruction.
 #[inline(always)]
-fn opaque<T>(p: *const T) -> *const T {
+pub(super) fn opaque<T>(p: *const T) -> *const T {
     #[cfg(target_arch = "x86_64")]
     {
         let mut p = p;

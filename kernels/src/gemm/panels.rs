@@ -9,7 +9,7 @@ use crate::pool::Pool;
 use crate::{Float, MatRef};
 
 /// Steps from which on a panel of B is worth asking for.
-const DEEP: usize = 128;
+pub(super) const DEEP: usize = 128;
 
 impl<T: Float> Product<'_, T> {
     /// Packs row panels `first..end` of A; panel `base` begins at `to`.
