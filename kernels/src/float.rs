@@ -1,9 +1,10 @@
 //! The element types: f32 and f64.
 
 use crate::Isa;
-use crate::context::Working;
+use crate::context::{Context, Working};
 use crate::elementary::Elementary;
-use crate::gemm::{MicroKernel, Product};
+use crate::error::ShapeError;
+use crate::gemm::{Call, MicroKernel, Product};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Kernel, Portable};
@@ -57,6 +58,10 @@ pub trait Float:
     /// Runs a product. Here and not generic, so that the loops are compiled once, in this crate.
     #[doc(hidden)]
     fn multiply(product: &Product<'_, Self>, working: &mut Working);
+    /// One call of a product, compiled in this crate: generic all the way, each of its dozen small functions would be compiled in the
+    /// caller's, and not into one another: a quarter of 16 x 1 x 64.
+    #[doc(hidden)]
+    fn call(ctx: &Context, call: &Call<'_, Self>) -> Result<(), ShapeError>;
     /// Runs a product that needs neither scratch nor workers.
     #[doc(hidden)]
     fn multiply_directly(product: &Product<'_, Self>);
@@ -113,6 +118,10 @@ macro_rules! float {
                     Isa::Portable => {}
                 }
                 kernel.run(Portable)
+            }
+
+            fn call(ctx: &Context, call: &Call<'_, Self>) -> Result<(), ShapeError> {
+                call.make(ctx)
             }
 
             fn multiply_directly(product: &Product<'_, Self>) {

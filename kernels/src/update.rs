@@ -204,9 +204,9 @@ impl<T: Float> Update<T, 3> for AdamRule<T> {
         let g = s.mul_add(s.splat(self.l2), w, g);
         let a = s.mul_add(s.splat(self.beta1), a, s.mul(s.splat(self.rest1), g));
         let b = s.mul_add(s.splat(self.beta2), b, s.mul(s.splat(self.rest2), s.mul(g, g)));
-        let below = s.mul_add(s.sqrt(b), s.splat(self.inverse_root), s.splat(self.epsilon));
+        let by = s.over_root(a, b, s.splat(self.inverse_root), s.splat(self.epsilon));
         let w = s.mul(s.splat(self.decay), w);
-        [s.sub(w, s.mul(s.splat(self.step), s.div(a, below))), a, b]
+        [s.sub(w, s.mul(s.splat(self.step), by)), a, b]
     }
 }
 

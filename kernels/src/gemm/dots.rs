@@ -127,7 +127,7 @@ impl<T: Float> Kernel<T> for Dots<'_, T> {
                 }
             }
         }
-        let epilogue = &product.epilogue;
+        let epilogue = product.epilogue;
         if epilogue.has_function() {
             let c = product.c.wrapping_add(first * product.c_row);
             epilogue

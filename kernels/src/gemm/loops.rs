@@ -52,7 +52,7 @@ pub struct Product<'a, T: 'static> {
     pub(crate) c: *mut T,
     pub(crate) c_row: usize,
     pub(crate) c_col: usize,
-    pub(crate) epilogue: Epilogue<'a, T>,
+    pub(crate) epilogue: &'a Epilogue<'a, T>,
 }
 
 // SAFETY: tasks write disjoint tiles of C and read the rest.
@@ -172,7 +172,7 @@ impl<'a, T: Float> Product<'a, T> {
             c: std::ptr::null_mut(),
             c_row: 0,
             c_col: 1,
-            epilogue: Epilogue::none(),
+            epilogue: const { &Epilogue::none() },
         }
     }
 
@@ -445,7 +445,7 @@ impl<'a, T: Float> Product<'a, T> {
     /// What the micro-kernel does of the epilogue for the tiles from column `col` on: all of it, or the bias of a long one. `saved` is
     /// that of row 0.
     pub(super) fn finish(&self, col: usize) -> Finish<T> {
-        let epilogue = &self.epilogue;
+        let epilogue = self.epilogue;
         let bias = epilogue
             .bias
             .map_or(std::ptr::null(), |bias| bias.as_ptr().wrapping_add(col));

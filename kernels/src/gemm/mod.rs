@@ -62,9 +62,7 @@ impl Context {
             c,
             epilogue,
         };
-        let shape = call.validate(self)?;
-        call.run(self, Prepared::new(self, shape));
-        Ok(())
+        T::call(self, &call)
     }
 
     /// Prepares products of up to `shape`: any m, n, k not above its own.
@@ -121,7 +119,7 @@ impl<T: Float> Plan<T> {
 }
 
 /// The arguments of one call.
-struct Call<'a, T> {
+pub struct Call<'a, T> {
     alpha: T,
     a: Operand<'a, T>,
     b: Operand<'a, T>,
@@ -131,6 +129,13 @@ struct Call<'a, T> {
 }
 
 impl<T: Float> Call<'_, T> {
+    /// Looks at the operands and multiplies them.
+    pub(crate) fn make(&self, ctx: &Context) -> Result<(), ShapeError> {
+        let shape = self.validate(ctx)?;
+        self.run(ctx, Prepared::new(ctx, shape));
+        Ok(())
+    }
+
     fn validate(&self, ctx: &Context) -> Result<Shape, ShapeError> {
         let (a, b, c) = (self.a.size(), self.b.size(), (self.c.rows(), self.c.cols()));
         let shape = Shape { m: a.0, n: b.1, k: a.1 };
@@ -160,7 +165,7 @@ impl<T: Float> Call<'_, T> {
         n < 2 * lanes && self.a.runs_along_columns() && fmas(n, m) + 4 * m * n < fmas(m, n)
     }
 
-    fn run(mut self, ctx: &Context, mut known: Prepared<T>) {
+    fn run(&self, ctx: &Context, mut known: Prepared<T>) {
         let (mut a, mut b) = (self.a, self.b);
         let (mut c_row, mut c_col) = (self.c.row_stride(), self.c.col_stride());
         let column_major = c_row == 1 && c_col != 1;
@@ -178,8 +183,8 @@ impl<T: Float> Call<'_, T> {
         }
         let mut product = Product::prepared(ctx, known, a, b);
         (product.alpha, product.beta) = (self.alpha, self.beta);
-        (product.c, product.c_row, product.c_col) = (self.c.as_mut_ptr(), c_row, c_col);
-        product.epilogue = self.epilogue;
+        (product.c, product.c_row, product.c_col) = (self.c.shared_ptr(), c_row, c_col);
+        product.epilogue = &self.epilogue;
         if product.is_direct() {
             T::multiply_directly(&product);
         } else {

@@ -51,6 +51,11 @@ pub trait Arithmetic<T: Float>: Copy + Send + Sync + 'static {
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// Square root.
     fn sqrt(self, a: Self::V) -> Self::V;
+    /// `a / (sqrt(b) * c + d)` for b >= 0, to within a few units in the last place.
+    #[inline(always)]
+    fn over_root(self, a: Self::V, b: Self::V, c: Self::V, d: Self::V) -> Self::V {
+        self.div(a, self.mul_add(self.sqrt(b), c, d))
+    }
     /// Nearest whole number, ties to even.
     fn round(self, a: Self::V) -> Self::V;
     /// `a > b`; false where either is NaN.

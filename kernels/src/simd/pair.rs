@@ -56,6 +56,13 @@ impl<T: Float, S: Arithmetic<T>> Arithmetic<T> for Pair<S> {
         (self.0.sqrt(a.0), self.0.sqrt(a.1))
     }
     #[inline(always)]
+    fn over_root(self, a: Self::V, b: Self::V, c: Self::V, d: Self::V) -> Self::V {
+        (
+            self.0.over_root(a.0, b.0, c.0, d.0),
+            self.0.over_root(a.1, b.1, c.1, d.1),
+        )
+    }
+    #[inline(always)]
     fn round(self, a: Self::V) -> Self::V {
         (self.0.round(a.0), self.0.round(a.1))
     }
