@@ -269,6 +269,7 @@ unsafe fn map_segment<T: Float, F: Map<T>>(isa: Isa, f: F, parts: (*const T, *mu
             unsafe {
                 if streaming {
                     vector_loops::map_streaming(s, f, x, y, len);
+                    s.fence();
                 } else {
                     vector_loops::map(s, f, x, y, len);
                 }

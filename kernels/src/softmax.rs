@@ -115,6 +115,9 @@ impl<T: Float> Kernel<T> for Softmax<T> {
                 }
             }
         }
+        if self.streaming {
+            s.fence();
+        }
     }
 }
 
@@ -154,6 +157,9 @@ impl<T: Float> Kernel<T> for LogSoftmax<T> {
                     vector_loops::map(s, f, x, y, n);
                 }
             }
+        }
+        if self.streaming {
+            s.fence();
         }
     }
 }

@@ -126,7 +126,8 @@ pub(crate) unsafe fn sum_of_zip<T: Float, S: Simd<T>, F: Zip<T>>(s: S, f: F, a: 
     s.sum(s.add(s.add(sum[0], sum[1]), s.add(sum[2], sum[3])))
 }
 
-/// [`map`] with stores past the caches, for a `y` that nobody reads soon.
+/// [`map`] with stores past the caches, for a `y` that nobody reads soon. A fence must follow the last of them: it waits until memory has them
+/// all, which is not to be done row by row.
 ///
 /// # Safety
 /// As there.
@@ -153,7 +154,6 @@ pub(crate) unsafe fn map_streaming<T: Float, S: Simd<T>, F: Map<T>>(s: S, f: F, 
         }
         map(s, f, x.add(whole), y.add(whole), n - whole);
     }
-    s.fence();
 }
 
 /// y\[j\] = f(x\[j\]).
