@@ -91,6 +91,35 @@ fn many_steps_go_the_oracles_way() {
     }
 }
 
+/// Without a gradient moments and velocities shrink, but never to denormal numbers, on which they would stay.
+#[test]
+fn a_dead_units_moments_never_become_denormal() {
+    for ctx in contexts() {
+        let n = 37;
+        let (g, mut w) = (vec![0.0f32; n], vec![1.0; n]);
+        let start = |i: usize| (1.0 + i as f32) * 1e-33;
+        let (mut a, mut b, mut v): (Vec<_>, Vec<_>, Vec<_>) = (
+            (0..n).map(start).collect(),
+            (0..n).map(start).collect(),
+            (0..n).map(start).collect(),
+        );
+        let before = a.clone();
+        for _ in 0..10_000 {
+            ctx.adam(ADAM, &g, &mut w, &mut a, &mut b).unwrap();
+            ctx.momentum(Momentum { l2: 0.0, ..MOMENTUM }, &g, &mut w, &mut v)
+                .unwrap();
+        }
+        for (name, all) in [("a", &a), ("b", &b), ("v", &v)] {
+            assert!(all.iter().all(|x| !x.is_subnormal()), "{} {name}: {all:?}", ctx.isa());
+            assert!(
+                all.iter().zip(&before).all(|(x, before)| x < before),
+                "{} {name}",
+                ctx.isa()
+            );
+        }
+    }
+}
+
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     let n = 200_003;
