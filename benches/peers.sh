@@ -34,7 +34,7 @@ else
     blas+=(--blas "$made/libxsmm.so")
 fi
 
-# OpenMP's threads sleep while another contestant has its turn.
-export OMP_WAIT_POLICY=passive
+# OpenMP's threads, and OpenBLAS's own, sleep while another contestant has its turn.
+export OMP_WAIT_POLICY=passive OPENBLAS_THREAD_TIMEOUT=4
 cargo build --release --quiet --features peers
 exec target/release/tilelab bench gemm "${blas[@]}" "$@"

@@ -20,6 +20,8 @@ NAME, THREADS = sys.argv[1], int(sys.argv[2])
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = str(THREADS)
 os.environ["OMP_WAIT_POLICY"] = "passive"
+# OpenBLAS has threads of its own, which spin 2^26 cycles for their next call by default: into the next contestant's turn.
+os.environ["OPENBLAS_THREAD_TIMEOUT"] = "4"
 if THREADS == 1:
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
