@@ -104,7 +104,7 @@ fn a_dead_units_moments_never_become_denormal() {
             (0..n).map(start).collect(),
         );
         let before = a.clone();
-        for _ in 0..10_000 {
+        for _ in 0..20_000 {
             ctx.adam(ADAM, &g, &mut w, &mut a, &mut b).unwrap();
             ctx.momentum(Momentum { l2: 0.0, ..MOMENTUM }, &g, &mut w, &mut v)
                 .unwrap();

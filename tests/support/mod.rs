@@ -1,5 +1,5 @@
 //! What test files share.
-#![allow(dead_code)] // Each test file uses its part.
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
 
 pub mod browser;
 pub mod cli;
